@@ -1,0 +1,304 @@
+"""The run record: what one run leaves behind, and how it is written and read whole.
+
+A results folder (`results/<profile>/`) holds
+
+    runs/<run id>/record.json      settings, metrics, geometry, timings, environment, fingerprints
+    runs/<run id>/history.csv      one row per epoch (absent for checks, which have no epochs)
+    runs/<run id>/predictions.npz  test probabilities (absent for checks and diverged runs)
+    sweeps/<experiment>.json       which runs an experiment consists of, and the findings it tests
+    unfinished/<run id>/           the checkpoint of a run that has not ended
+
+A record is written into a hidden sibling folder and renamed, so it appears whole or not at all.
+Nothing here needs TensorFlow, and nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RECORD_SCHEMA = 1
+RECORD_FILE, HISTORY_FILE, PREDICTIONS_FILE = "record.json", "history.csv", "predictions.npz"
+STATUSES = ("completed", "diverged", "failed")
+HISTORY_COLUMNS = (
+    "epoch",
+    "step",
+    "examples",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+)
+# A results folder may come from a stranger: no file that fracpool writes is near these sizes.
+MAX_JSON_BYTES = 16 * 2**20
+MAX_HISTORY_BYTES = 64 * 2**20
+MAX_PREDICTIONS_BYTES = 256 * 2**20
+
+
+class RecordError(ValueError):
+    """A file of a results folder that cannot be used; the text names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run, read back: `data` is record.json, `folder` is where it lies."""
+
+    data: dict[str, Any]
+    folder: Path
+
+    @property
+    def run_id(self) -> str:
+        return str(self.data["run_id"])
+
+    @property
+    def status(self) -> str:
+        return str(self.data["status"])
+
+    def history(self) -> list[dict[str, float]]:
+        """The learning curve: one dict per epoch with the keys HISTORY_COLUMNS."""
+        text = _read_bounded(self.folder / HISTORY_FILE, MAX_HISTORY_BYTES, self._checksum(HISTORY_FILE))
+        rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
+        try:
+            return [{k: float(row[k]) if row[k] else float("nan") for k in HISTORY_COLUMNS} for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{self.folder / HISTORY_FILE}: not a history file ({error})") from None
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Test predictions: `one_pass` and `averaged` (images, classes) float16, `labels` (images,) uint8."""
+        path = self.folder / PREDICTIONS_FILE
+        blob = _read_bounded(path, MAX_PREDICTIONS_BYTES, self._checksum(PREDICTIONS_FILE))
+        try:
+            with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+                if sum(member.file_size for member in archive.infolist()) > MAX_PREDICTIONS_BYTES:
+                    raise RecordError(f"{path}: unpacks to more than {MAX_PREDICTIONS_BYTES} bytes; refused")
+            with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (zipfile.BadZipFile, ValueError, KeyError) as error:
+            raise RecordError(f"{path}: not a predictions file ({error})") from None
+
+    def _checksum(self, name: str) -> str:
+        try:
+            return str(self.data["files"][name])
+        except KeyError:
+            raise RecordError(
+                f"{self.folder / RECORD_FILE}: the run has no {name} (status {self.status})"
+            ) from None
+
+
+@dataclass
+class Reading:
+    """What a results folder holds: usable records, and one line for each thing that is not."""
+
+    records: list[Record] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Store:
+    """One results folder."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self.runs = self.root / "runs"
+        self.sweeps = self.root / "sweeps"
+
+    def folder(self, run_id: str) -> Path:
+        return self.runs / run_id
+
+    def unfinished(self, run_id: str) -> Path:
+        """Where a run keeps its checkpoint until its record is written."""
+        return self.root / "unfinished" / run_id
+
+    def find(self, run_id: str) -> Record | None:
+        """The record of a run, or None; a damaged one is set aside (never deleted) and reported missing."""
+        folder = self.folder(run_id)
+        if not (folder / RECORD_FILE).is_file():
+            return None
+        try:
+            return read_record(folder, verify_files=True)
+        except RecordError:
+            aside = self.root / "damaged" / f"{run_id}-{os.getpid()}-{len(list_dir(self.root / 'damaged'))}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder, aside)
+            return None
+
+    def write(
+        self,
+        data: Mapping[str, Any],
+        history: Sequence[Mapping[str, float]] = (),
+        predictions: Mapping[str, np.ndarray] | None = None,
+    ) -> Record:
+        """Writes a record whole: into a hidden folder, flushed to disk, then renamed into place."""
+        run_id = str(data["run_id"])
+        hidden = self.runs / f".{run_id}.{os.getpid()}"
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(parents=True)
+        try:
+            files = {}
+            if history:
+                files[HISTORY_FILE] = _write_durably(hidden / HISTORY_FILE, _history_csv(history))
+            if predictions is not None:
+                packed = io.BytesIO()
+                np.savez_compressed(packed, **predictions)
+                files[PREDICTIONS_FILE] = _write_durably(hidden / PREDICTIONS_FILE, packed.getvalue())
+            whole = {"schema": RECORD_SCHEMA, **data, "files": files}
+            _write_durably(hidden / RECORD_FILE, _json_bytes(whole))
+            old = self.folder(run_id)
+            if old.exists():  # a failed run that was tried again
+                shutil.rmtree(old)
+            os.replace(hidden, old)
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
+        return Record(whole, self.folder(run_id))
+
+    def read(self) -> Reading:
+        """Every usable record, sorted by id, and one line per folder that is none."""
+        reading = Reading()
+        for folder in list_dir(self.runs):
+            if folder.name.startswith("."):
+                continue
+            try:
+                reading.records.append(read_record(folder))
+            except RecordError as error:
+                reading.problems.append(str(error))
+        return reading
+
+    def write_sweep(self, experiment: str, sweep: Mapping[str, Any]) -> None:
+        """Writes `sweeps/<experiment>.json`, replacing the file in one step."""
+        self.sweeps.mkdir(parents=True, exist_ok=True)
+        target = self.sweeps / f"{experiment}.json"
+        hidden = self.sweeps / f".{experiment}.{os.getpid()}"
+        try:
+            _write_durably(hidden, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
+            os.replace(hidden, target)
+        finally:
+            hidden.unlink(missing_ok=True)
+
+    def read_sweeps(self) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """All sweep files by experiment name, and one line per file that cannot be used."""
+        sweeps: dict[str, dict[str, Any]] = {}
+        problems: list[str] = []
+        for path in list_dir(self.sweeps):
+            if path.suffix != ".json" or path.name.startswith("."):
+                continue
+            try:
+                sweeps[path.stem] = _parse_json(path)
+            except RecordError as error:
+                problems.append(str(error))
+        return sweeps, problems
+
+
+def read_record(folder: Path, verify_files: bool = False) -> Record:
+    """Reads and checks one record; raises RecordError with one line if it cannot be used."""
+    path = folder / RECORD_FILE
+    data = _parse_json(path)
+    if data.get("run_id") != folder.name:
+        raise RecordError(
+            f"{path}: holds run {data.get('run_id')!r}, not {folder.name!r}; it was moved or edited"
+        )
+    if data.get("status") not in STATUSES:
+        raise RecordError(f"{path}: status {data.get('status')!r} is none of {', '.join(STATUSES)}")
+    missing = [k for k in ("config", "geometry", "metrics", "seed", "variant_id", "files") if k not in data]
+    if missing:
+        raise RecordError(f"{path}: lacks {', '.join(missing)}; set the folder aside and run it again")
+    record = Record(data, folder)
+    if verify_files:
+        for name, checksum in data["files"].items():
+            limit = MAX_HISTORY_BYTES if name == HISTORY_FILE else MAX_PREDICTIONS_BYTES
+            if name not in (HISTORY_FILE, PREDICTIONS_FILE):
+                raise RecordError(f"{path}: lists the unknown file {name!r}")
+            _read_bounded(folder / name, limit, checksum)
+    return record
+
+
+def digest(value: Any) -> str:
+    """Hash (16 hex digits) of a JSON value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def list_dir(folder: Path) -> list[Path]:
+    """The entries of a folder sorted by name; none if there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _history_csv(history: Sequence[Mapping[str, float]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HISTORY_COLUMNS)
+    for row in history:
+        writer.writerow([_plain(row[name]) for name in HISTORY_COLUMNS])
+    return out.getvalue().encode()
+
+
+def _plain(value: float) -> str:
+    """A number as it should stand in a CSV: nothing for NaN and infinity, no trailing .0 for counts."""
+    number = float(value)
+    if not np.isfinite(number):
+        return ""
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _write_durably(path: Path, content: bytes) -> str:
+    """Writes and flushes a file to disk; returns its SHA-256."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no valid number")
+
+
+def _parse_json(path: Path) -> dict[str, Any]:
+    blob = _read_bounded(path, MAX_JSON_BYTES)
+    try:
+        data = json.loads(blob, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not valid JSON ({error}); set it aside and run it again") from None
+    if not isinstance(data, dict):
+        raise RecordError(f"{path}: no JSON object; set it aside and run it again")
+    if data.get("schema") != RECORD_SCHEMA:
+        raise RecordError(
+            f"{path}: schema {data.get('schema')!r}, this fracpool reads {RECORD_SCHEMA}; "
+            "use the version that wrote it, or run it again"
+        )
+    return data
+
+
+def _read_bounded(path: Path, limit: int, checksum: str | None = None) -> bytes:
+    """A regular file's content, refused when it is a link, too large or not what its record says."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise RecordError(f"{path}: missing or no regular file; set the folder aside and run it again")
+        if path.stat().st_size > limit:
+            raise RecordError(f"{path}: larger than {limit} bytes; refused")
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
+    if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
+        raise RecordError(
+            f"{path}: differs from the checksum in {RECORD_FILE}; set the folder aside and run it again"
+        )
+    return content
