@@ -1,0 +1,175 @@
+"""A network as plain data: its layers with their sizes, parameters and multiply-accumulates.
+
+The same list is what reports print, what a sweep checks before it starts, and what `models` builds from, so
+the three cannot disagree. No Keras here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fracpool.poolings import POOLINGS
+from fracpool.settings import ImpossibleNetwork, ModelSettings, PoolSettings, SettingsError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer and the shape of its output.
+
+    Attributes:
+        kind: input, pad, conv, batch_norm, activation, dropout, pool, flatten or dense.
+        units: Filters of a convolution, width of a dense layer, else 0.
+        parameters: All weights, trainable or not.
+        macs: Multiply-accumulates for one image.
+    """
+
+    name: str
+    kind: str
+    height: int
+    width: int
+    channels: int
+    units: int = 0
+    parameters: int = 0
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    layers: tuple[Layer, ...]
+
+    @property
+    def final(self) -> Layer:
+        """The last map before the dense layers."""
+        index = next(i for i, layer in enumerate(self.layers) if layer.kind == "flatten")
+        return self.layers[index - 1]
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    def as_record(self) -> dict[str, Any]:
+        """The `geometry` part of a run record."""
+        return {
+            "layers": [asdict(layer) for layer in self.layers],
+            "final_height": self.final.height,
+            "final_width": self.final.width,
+            "parameters": self.parameters,
+            "macs": self.macs,
+        }
+
+
+def network(
+    model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int], classes: int
+) -> Network:
+    """The network for images of `shape` (height, width, channels).
+
+    Raises:
+        ImpossibleNetwork: the map gets too small for a layer.
+        SettingsError: `model.pad_to` is smaller than the image.
+    """
+    layers = _Stack(shape)
+    if model.pad_to is not None:
+        if model.pad_to < max(shape[:2]):
+            raise SettingsError(
+                f"model.pad_to={model.pad_to}: must be null or at least the image's {max(shape[:2])}"
+            )
+        layers.add("pad", "pad", height=model.pad_to, width=model.pad_to)
+    for number in range(1, model.conv_layers + 1):
+        _add_block(layers, number, model, pool)
+    layers.add("flatten", "flatten", height=1, width=1, channels=layers.features)
+    for number, width in enumerate(model.dense, start=1):
+        layers.add_dense(f"dense{number}", width)
+        layers.add(f"dense{number}_activation", "activation")
+        if model.dense_dropout:
+            layers.add(f"dense{number}_dropout", "dropout")
+    layers.add_dense("logits", classes)
+    return Network(tuple(layers.layers))
+
+
+def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
+    """Convolution, then batch norm, activation, dropout and pool, as far as the settings have them.
+
+    A maximum commutes with a monotone activation, so without dropout between them a pool of the maximum
+    type stands before the activation: the same values on fewer elements.
+    """
+    layers.add_conv(f"conv{number}", _filters(model, number), model.kernel)
+    if model.batch_norm:
+        layers.add(f"norm{number}", "batch_norm", parameters=4 * layers.channels)
+    pooled = _has_pool(model, number)
+    early = pooled and not model.dropout and POOLINGS[pool.kind].takes_maximum
+    if early:
+        _add_pool(layers, number, pool)
+    if model.activation != "linear":
+        layers.add(f"activation{number}", "activation")
+    if model.dropout:
+        layers.add(f"dropout{number}", "dropout")
+    if pooled and not early:
+        _add_pool(layers, number, pool)
+
+
+def _add_pool(layers: _Stack, number: int, pool: PoolSettings) -> None:
+    height, width = (POOLINGS[pool.kind].output_size(pool, side) for side in (layers.height, layers.width))
+    if height < 1 or width < 1:
+        raise ImpossibleNetwork(
+            f"pool {number} of {POOLINGS[pool.kind].label(pool)}: its map is {layers.height}×{layers.width}, too "
+            f"small to pool; use fewer model.conv_layers or model.pools, or a smaller pool.ratio"
+        )
+    layers.add(f"pool{number}", "pool", height=height, width=width)
+
+
+def _filters(model: ModelSettings, number: int) -> int:
+    """Width of convolution `number`: the list is stretched evenly over the layers."""
+    return model.filters[(number - 1) * len(model.filters) // model.conv_layers]
+
+
+def _has_pool(model: ModelSettings, number: int) -> bool:
+    """Pools are spread evenly over the convolutions; the last convolution always has one."""
+    pools = model.conv_layers if model.pools is None else model.pools
+    return number * pools // model.conv_layers > (number - 1) * pools // model.conv_layers
+
+
+class _Stack:
+    """Collects layers and follows the shape of the map."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.height, self.width, self.channels = shape
+        self.layers: list[Layer] = []
+        self.add("input", "input")
+
+    @property
+    def features(self) -> int:
+        return self.height * self.width * self.channels
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        channels: int | None = None,
+        units: int = 0,
+        parameters: int = 0,
+        macs: int = 0,
+    ) -> None:
+        self.height = self.height if height is None else height
+        self.width = self.width if width is None else width
+        self.channels = self.channels if channels is None else channels
+        self.layers.append(
+            Layer(name, kind, self.height, self.width, self.channels, units, parameters, macs)
+        )
+
+    def add_conv(self, name: str, filters: int, kernel: int) -> None:
+        """A 'same' convolution with bias."""
+        weights = kernel * kernel * self.channels * filters
+        macs = weights * self.height * self.width
+        self.add(name, "conv", channels=filters, units=filters, parameters=weights + filters, macs=macs)
+
+    def add_dense(self, name: str, units: int) -> None:
+        weights = self.channels * units
+        self.add(name, "dense", channels=units, units=units, parameters=weights + units, macs=weights)

@@ -1,0 +1,92 @@
+"""Which run is which: the id of a run and of its variant, and the fingerprint of the code that made it.
+
+The id hashes everything that changes the result and nothing else: the settings that reach the training, the
+data's fingerprint, the seed, and RESULTS_VERSION. A comment, a path, a log level or a worker count does not.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fracpool.poolings import POOLINGS
+from fracpool.records import RECORD_SCHEMA, digest
+from fracpool.settings import Settings
+
+# Raise this when a change alters what a run computes: records made before are then not taken for new ones.
+# tests/test_identity.py holds the fingerprint of the code that this number stands for.
+RESULTS_VERSION = 1
+
+COMPUTING_MODULES = ("regions", "pooling", "ops", "poolings", "architecture", "models", "datasets", "training")
+
+
+def config(settings: Settings) -> dict[str, Any]:
+    """The settings that change the result, without the seed, as they stand in the record."""
+    pool = {"kind": settings.pool.kind}
+    pool |= {name: getattr(settings.pool, name) for name in POOLINGS[settings.pool.kind].settings}
+    if settings.task == "gradient":
+        return {"task": "gradient", "pool": pool}
+    return {
+        "task": settings.task,
+        "dataset": {"name": settings.dataset.name},
+        "pool": pool,
+        "model": asdict(settings.model),
+        "optimizer": asdict(settings.optimizer),
+        "budget": asdict(settings.budget),
+        "repeats": settings.repeats if POOLINGS[settings.pool.kind].stochastic else 1,
+    }
+
+
+def variant_id(settings: Settings) -> str:
+    return digest({"schema": RECORD_SCHEMA, "results": RESULTS_VERSION, "config": config(settings)})
+
+
+def run_id(settings: Settings, data_fingerprint: str) -> str:
+    """Readable, then the hash: mnist5k-plain2-fmp-1.47-random-e10-s0-0123456789abcdef."""
+    identity = {"variant": variant_id(settings), "data": data_fingerprint, "seed": settings.seed}
+    return f"{_readable(settings)}-s{settings.seed}-{digest(identity)}"
+
+
+def label(settings: Settings) -> str:
+    """A variant as tables call it: "2 conv, FMP 1.47 random"."""
+    pool = POOLINGS[settings.pool.kind].label(settings.pool)
+    if settings.task == "gradient":
+        return f"gradient of {pool}"
+    model = settings.model
+    pools = "" if model.pools in (None, model.conv_layers) else f"{model.pools} × "
+    return f"{model.conv_layers} conv, {pools}{pool}"
+
+
+@lru_cache(maxsize=1)
+def code_fingerprint() -> str:
+    """Hash of the modules that compute results, blind to comments, docstrings and layout."""
+    whole = hashlib.sha256()
+    package = Path(__file__).parent
+    for name in COMPUTING_MODULES:
+        for file in sorted([package / f"{name}.py", *(package / name).glob("*.py")]):
+            if file.is_file():
+                whole.update(f"{file.name}\n{_code(file)}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def _code(file: Path) -> str:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _readable(settings: Settings) -> str:
+    pool = POOLINGS[settings.pool.kind].label(settings.pool).lower().replace("×", "x")
+    slug = "-".join(pool.replace("max pool", "max").split())
+    if settings.task == "gradient":
+        return f"gradient-{slug}"
+    model, budget = settings.model, settings.budget
+    return f"{settings.dataset.name}-{model.name}{model.conv_layers}-{slug}-e{budget.epochs}"

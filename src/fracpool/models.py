@@ -1,0 +1,120 @@
+"""Keras models from the plain data of `architecture`, and their starting state as a function of the seed."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from fracpool.architecture import Layer, Network
+from fracpool.poolings import POOLINGS
+from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
+
+LEAKY_SLOPE = 1 / 3  # Graham's
+
+
+def build(network: Network, model: ModelSettings, pool: PoolSettings) -> keras.Model:
+    """The network as an uncompiled model from images (n, height, width, channels) to logits (n, classes)."""
+    first = network.layers[0]
+    inputs = keras.Input((first.height, first.width, first.channels))
+    outputs = inputs
+    before = first
+    for layer in network.layers[1:]:
+        outputs = _keras_layer(layer, before, model, pool)(outputs)
+        before = layer
+    return keras.Model(inputs, outputs)
+
+
+def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSettings) -> keras.Layer:
+    layers, name = keras.layers, layer.name
+    match layer.kind:
+        case "pad":
+            return layers.ZeroPadding2D(_margins(before, layer), name=name)
+        case "conv":
+            return layers.Conv2D(layer.units, model.kernel, padding="same", name=name)
+        case "batch_norm":
+            return layers.BatchNormalization(momentum=model.batch_norm_momentum, name=name)
+        case "activation" if model.activation == "leaky_relu":
+            return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
+        case "activation":
+            return layers.Activation(model.activation, name=name)
+        case "dropout":
+            rate = model.dense_dropout if name.startswith("dense") else model.dropout
+            return layers.Dropout(rate, seed=0, name=name)
+        case "pool":
+            return POOLINGS[pool.kind].layer(pool, name, 0)
+        case "flatten":
+            return layers.Flatten(name=name)
+        case "dense":
+            return layers.Dense(layer.units, name=name)
+    raise ValueError(f"layer {name}: unknown kind {layer.kind!r}")
+
+
+def _margins(before: Layer, after: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
+    rows, columns = after.height - before.height, after.width - before.width
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+
+
+def initialise(model: keras.Model, seed: int) -> None:
+    """Sets a compiled model to the state in which training with this seed starts.
+
+    Each variable is drawn from (seed, its own name) alone: a model can be used for one seed after another,
+    and networks that share layer names and shapes start equal under equal seeds. Kernels are Glorot uniform,
+    as Keras' default; streams of randomness start at their own seed; optimizer slots are zero.
+    """
+    for layer in model.layers:
+        for variable in layer.weights:
+            variable.assign(_initial_value(variable, f"{layer.name}/{variable.name}", seed))
+    for path, stream in random_streams(model).items():
+        stream.assign(np.array([_stream_seed(path, seed), 0]))
+    for variable in model.optimizer.variables:
+        if variable.name != "learning_rate":
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+
+
+def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:
+    shape = tuple(variable.shape)
+    match variable.name:
+        case "kernel":
+            receptive = int(np.prod(shape[:-2]))
+            limit = np.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
+            draws = np.random.default_rng([seed, zlib.crc32(path.encode())])
+            return draws.uniform(-limit, limit, shape).astype(np.float32)
+        case "gamma" | "moving_variance":
+            return np.ones(shape, np.float32)
+        case "bias" | "beta" | "moving_mean":
+            return np.zeros(shape, np.float32)
+    raise ValueError(f"variable {path}: no initial value is defined for it")
+
+
+def random_streams(model: keras.Model) -> dict[str, Any]:
+    """The state variables of all SeedGenerators of a model, by layer name."""
+    return {
+        layer.name: layer.seed_generator.state
+        for layer in model.layers
+        if getattr(layer, "seed_generator", None) is not None
+    }
+
+
+def _stream_seed(path: str, seed: int) -> int:
+    return int(np.random.SeedSequence([seed, zlib.crc32(path.encode())]).generate_state(1)[0] >> 1)
+
+
+def state_variables(model: keras.Model) -> list[Any]:
+    """Everything that training changes, in a fixed order: weights, optimizer slots, random streams."""
+    return [*model.weights, *model.optimizer.variables, *random_streams(model).values()]
+
+
+def optimizer(settings: OptimizerSettings, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
+    rate: Any = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps_per_epoch * epochs)
+    elif settings.schedule == "exponential":
+        rate = keras.optimizers.schedules.ExponentialDecay(
+            rate, steps_per_epoch, float(np.exp(-settings.decay)), staircase=True
+        )
+    if settings.name == "adam":
+        return keras.optimizers.Adam(rate)
+    return keras.optimizers.SGD(rate, momentum=settings.momentum, nesterov=settings.momentum > 0)

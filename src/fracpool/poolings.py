@@ -1,0 +1,125 @@
+"""The poolings that a network can be built with: for each its settings, its output size and its layer.
+
+To add one: write the layer (or use one of Keras'), add an entry to POOLINGS and a file to configs/pool/.
+Keras is imported only when a layer is built, so that settings can be checked without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fracpool import geometry
+
+if TYPE_CHECKING:
+    from fracpool.settings import PoolSettings
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """One kind of pooling.
+
+    Attributes:
+        settings: The fields of `pool` that it has.
+        check: Raises SettingsError when a field is out of its range.
+        output_size: Side of the output for a side of the input; 0 when the input is too small.
+        layer: Builds the Keras layer from (settings, name, seed).
+        label: How tables and figures call it.
+        stochastic: Whether test passes differ, so that averaging several is worth while.
+        takes_maximum: Whether each output is one of its inputs, the largest: then the pool commutes with
+            monotone activations.
+    """
+
+    settings: tuple[str, ...]
+    check: Callable[[PoolSettings], None]
+    output_size: Callable[[PoolSettings, int], int]
+    layer: Callable[[PoolSettings, str, int], Any]
+    label: Callable[[PoolSettings], str]
+    stochastic: bool = False
+    takes_maximum: bool = False
+
+
+def _nothing_to_check(pool: PoolSettings) -> None:
+    pass
+
+
+def _halved(pool: PoolSettings, size: int) -> int:
+    return size // 2
+
+
+def _max_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    import keras
+
+    return keras.layers.MaxPooling2D(2, name=name)
+
+
+def _average_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    import keras
+
+    return keras.layers.AveragePooling2D(2, name=name)
+
+
+def _check_fmp(pool: PoolSettings) -> None:
+    from fracpool.settings import SettingsError, one_of, require
+
+    ratio = pool.ratio
+    require(ratio is not None, "pool.ratio", ratio, "a number ≥ 1, e.g. 1.47")
+    valid = ratio is not None and math.isfinite(ratio) and ratio >= 1
+    require(valid, "pool.ratio", ratio, "a finite number from 1 to the size of the map, e.g. 1.47")
+    window = pool.window
+    require(window is None or window >= 1, "pool.window", window, "null or a whole number ≥ 1")
+    if window is not None and pool.overlapping:
+        raise SettingsError(
+            f"pool.window={window}: fixed windows overlap by themselves; set pool.overlapping=false or pool.window=null"
+        )
+    per = ("batch", "sample", "channel")
+    require(pool.regions_per in per, "pool.regions_per", pool.regions_per, one_of(per))
+
+
+def _fmp_size(pool: PoolSettings, size: int) -> int:
+    assert pool.ratio is not None
+    if pool.ratio > size or (pool.window or 1) > size:
+        return 0
+    return geometry.output_size(size, pool.ratio)
+
+
+def _fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool import FractionalMaxPooling2D
+
+    return FractionalMaxPooling2D(
+        pool.ratio,
+        pseudo_random=pool.pseudo_random,
+        overlapping=pool.overlapping,
+        window=pool.window,
+        regions_per=pool.regions_per,
+        seed=seed,
+        name=name,
+    )
+
+
+def _fmp_label(pool: PoolSettings) -> str:
+    words = ["FMP", f"{pool.ratio:.4g}", "pseudorandom" if pool.pseudo_random else "random"]
+    if pool.overlapping:
+        words.append("overlapping")
+    if pool.window:
+        words.append(f"{pool.window}×{pool.window} windows")
+    if pool.regions_per != "batch":
+        words.append(f"per {pool.regions_per}")
+    return " ".join(words)
+
+
+POOLINGS: dict[str, Pooling] = {
+    "max": Pooling((), _nothing_to_check, _halved, _max_layer, lambda pool: "max pool", takes_maximum=True),
+    "average": Pooling((), _nothing_to_check, _halved, _average_layer, lambda pool: "average pool"),
+    "fmp": Pooling(
+        ("ratio", "pseudo_random", "overlapping", "window", "regions_per"),
+        _check_fmp,
+        _fmp_size,
+        _fmp_layer,
+        _fmp_label,
+        stochastic=True,
+        takes_maximum=True,
+    ),
+}

@@ -1,0 +1,215 @@
+"""The settings of a run: typed, checked and normalised before anything heavy is imported.
+
+Hydra composes `configs/` into `Settings`; OmegaConf refuses wrong types, `check` refuses wrong values with
+one line that names the field, its value, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, Optional, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from fracpool import paths
+from fracpool.poolings import POOLINGS
+
+# OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
+# ruff: noqa: UP045
+
+ACTIVATIONS = ("elu", "relu", "leaky_relu", "tanh", "linear")
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("constant", "cosine", "exponential")
+TASKS = ("train", "gradient")
+RETRIES = ("none", "failed", "diverged", "all")
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be run. The text is one line: field=value, what is allowed, what to do."""
+
+
+class ImpossibleNetwork(SettingsError):
+    """Settings that are valid each, but whose network cannot be built: a sweep leaves the point out."""
+
+
+@dataclass
+class DatasetSettings:
+    name: str = "mnist"
+    data_dir: Optional[str] = None  # TFDS folder; None: TFDS_DATA_DIR, then TFDS' own default
+
+
+@dataclass
+class PoolSettings:
+    """A field that a kind of pooling does not have is None (`Pooling.settings` lists those it has)."""
+
+    kind: str = "max"
+    ratio: Optional[float] = None
+    pseudo_random: Optional[bool] = None
+    overlapping: Optional[bool] = None
+    window: Optional[int] = None
+    regions_per: Optional[str] = None
+
+
+@dataclass
+class ModelSettings:
+    name: str = "plain"
+    conv_layers: int = 2
+    pools: Optional[int] = None  # None: one after each convolution
+    filters: list[int] = field(default_factory=lambda: [32, 64])
+    kernel: int = 3
+    pad_to: Optional[int] = None
+    batch_norm: bool = False
+    batch_norm_momentum: float = 0.99
+    activation: str = "elu"
+    dropout: float = 0.0
+    dense: list[int] = field(default_factory=lambda: [128])
+    dense_dropout: float = 0.0
+
+
+@dataclass
+class OptimizerSettings:
+    name: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    schedule: str = "constant"
+    decay: float = 0.0  # exponential schedule: learning rate · e^(−decay · epoch)
+
+
+@dataclass
+class BudgetSettings:
+    epochs: int = 10
+    train_examples: Optional[int] = None  # None: the whole training set
+    batch_size: int = 100
+
+
+@dataclass
+class ExperimentSettings:
+    name: str = ""
+    title: str = ""
+    question: str = ""
+    findings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Settings:
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    experiment: ExperimentSettings = field(default_factory=ExperimentSettings)
+    task: str = "train"
+    seed: int = 0
+    repeats: int = 8
+    results_dir: str = "results"
+    profile: str = "mine"
+    retry: str = "none"
+    missing_data: str = "error"
+    plan: bool = False
+
+
+def register() -> None:
+    """Makes the schema, and each file of experiments/ as `+experiment=NAME`, known to Hydra."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Settings)
+    for file in sorted(paths.experiments().glob("*.yaml")):
+        store.store(
+            group="experiment",
+            name=file.stem,
+            node=OmegaConf.load(file),
+            package="_global_",
+            provider=str(file),
+        )
+
+
+def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
+    """The checked settings of a composed config.
+
+    Returns:
+        The settings and the pool fields that were given but that this kind of pooling does not have. In a
+        sweep those are set aside (`pool=max,fmp pool.ratio=1.4,1.47` trains max pool once); a single run
+        that names one is refused.
+    """
+    plain = OmegaConf.masked_copy(config, [f.name for f in fields(Settings)])
+    settings = cast(Settings, OmegaConf.to_object(plain))
+    ignored = _drop_foreign_pool_fields(settings.pool, sweep)
+    check(settings)
+    return settings, ignored
+
+
+def _drop_foreign_pool_fields(pool: PoolSettings, sweep: bool) -> list[str]:
+    require(pool.kind in POOLINGS, "pool.kind", pool.kind, one_of(POOLINGS))
+    known = POOLINGS[pool.kind].settings
+    foreign = [
+        f.name
+        for f in fields(pool)
+        if f.name != "kind" and f.name not in known and getattr(pool, f.name) is not None
+    ]
+    if foreign and not sweep:
+        name = foreign[0]
+        having = ", ".join(k for k, p in POOLINGS.items() if name in p.settings)
+        raise SettingsError(
+            f"pool.{name}={getattr(pool, name)}: pool={pool.kind} has no {name}; leave it out, or choose pool={having}"
+        )
+    for name in foreign:
+        setattr(pool, name, None)
+    return [f"pool.{name}" for name in foreign]
+
+
+def check(settings: Settings) -> None:
+    """Raises SettingsError for the first value that is out of its range."""
+    s, model, optimizer, budget = settings, settings.model, settings.optimizer, settings.budget
+    require(s.task in TASKS, "task", s.task, one_of(TASKS))
+    require(0 <= s.seed < 2**31, "seed", s.seed, "a whole number from 0 to 2147483647")
+    require(1 <= s.repeats <= 1024, "repeats", s.repeats, "a whole number from 1 to 1024")
+    require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
+    require(s.missing_data in ("error", "note"), "missing_data", s.missing_data, "error or note")
+    require(_is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
+    POOLINGS[s.pool.kind].check(s.pool)
+
+    require(1 <= model.conv_layers <= 100, "model.conv_layers", model.conv_layers, "a whole number from 1 to 100")
+    if model.pools is not None:
+        require(0 <= model.pools <= 100, "model.pools", model.pools, "null, or a whole number from 0 to 100")
+        if model.pools > model.conv_layers:
+            raise ImpossibleNetwork(
+                f"model.pools={model.pools}: at most one pool per convolution and model.conv_layers is "
+                f"{model.conv_layers}; use fewer pools or more layers"
+            )
+    require(len(model.filters) > 0, "model.filters", model.filters, "at least one width, e.g. [32,64]")
+    for width in model.filters:
+        require(1 <= width <= 65536, "model.filters", model.filters, "widths from 1 to 65536")
+    for width in model.dense:
+        require(1 <= width <= 65536, "model.dense", model.dense, "widths from 1 to 65536, or [] for none")
+    require(1 <= model.kernel <= 99, "model.kernel", model.kernel, "a whole number from 1 to 99")
+    require(model.activation in ACTIVATIONS, "model.activation", model.activation, one_of(ACTIVATIONS))
+    require(0 <= model.dropout < 1, "model.dropout", model.dropout, "0 ≤ rate < 1")
+    require(0 <= model.dense_dropout < 1, "model.dense_dropout", model.dense_dropout, "0 ≤ rate < 1")
+    momentum = model.batch_norm_momentum
+    require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
+
+    require(optimizer.name in OPTIMIZERS, "optimizer.name", optimizer.name, one_of(OPTIMIZERS))
+    rate = optimizer.learning_rate
+    require(0 < rate < math.inf, "optimizer.learning_rate", rate, "a positive number, e.g. 0.001")
+    require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "0 ≤ momentum < 1")
+    require(optimizer.schedule in SCHEDULES, "optimizer.schedule", optimizer.schedule, one_of(SCHEDULES))
+    require(0 <= optimizer.decay < math.inf, "optimizer.decay", optimizer.decay, "a number ≥ 0")
+
+    require(1 <= budget.epochs <= 10**6, "budget.epochs", budget.epochs, "a whole number from 1 to 1000000")
+    require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
+    if budget.train_examples is not None:
+        require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
+
+
+def require(condition: bool, name: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise SettingsError(f"{name}={value}: must be {allowed}")
+
+
+def one_of(names: Any) -> str:
+    return "one of " + ", ".join(names)
+
+
+def _is_name(text: str) -> bool:
+    return text.replace("-", "").replace("_", "").isalnum() and len(text) <= 100

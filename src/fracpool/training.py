@@ -1,0 +1,312 @@
+"""One run: settings in, record out.
+
+A program (the compiled model of a variant) serves all seeds of its variant that follow one another; each run
+starts by setting it to the state that its seed stands for, so a run's result does not depend on what ran
+before it in the process.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import shlex
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from fracpool import checkpoint, datasets, environment, identity, models
+from fracpool.architecture import Network
+from fracpool.poolings import POOLINGS
+from fracpool.records import Record, Store
+from fracpool.settings import Settings
+
+TEST_BATCH = 500
+
+
+class Diverged(Exception):
+    """The training loss became NaN or infinite."""
+
+
+@dataclass
+class Program:
+    """A compiled model and the variant it was compiled for."""
+
+    variant_id: str
+    model: keras.Model
+
+
+@dataclass
+class Progress:
+    """What a run reports while it goes on: called with the epoch's history row."""
+
+    epoch_done: Callable[[dict[str, float]], None] = field(default=lambda row: None)
+    note: Callable[[str], None] = field(default=lambda text: None)
+
+
+_program: Program | None = None
+
+
+def run(settings: Settings, run_id: str, network: Network, store: Store, progress: Progress) -> Record:
+    """Trains, tests and writes the record of one run.
+
+    An exception in a run becomes a record with status `failed`; a loss that is not finite one with status
+    `diverged`. KeyboardInterrupt passes through: the checkpoint of the last finished epoch stays, and the
+    same call goes on from there.
+    """
+    began = time.perf_counter()
+    started = _now()
+    history: list[dict[str, float]] = []
+    outcome: dict[str, Any] = {"status": "completed", "error": None}
+    predictions = None
+    timings: dict[str, float | None] = {}
+    metrics: dict[str, Any] = {"test_accuracy": None, "test_error": None}
+    data: dict[str, Any] = {}
+    try:
+        arrays = datasets.load(settings.dataset)
+        data = _describe_data(settings, arrays)
+        program = _program_for(settings, network, len(arrays.train_images))
+        resumed = _train(program, settings, arrays, history, store, run_id, progress)
+        predictions, metrics, timings["test_seconds"] = _test(program.model, settings, arrays, history)
+        outcome["resumed_at_epoch"] = resumed
+    except Diverged as error:
+        outcome = {"status": "diverged", "error": {"type": "Diverged", "message": str(error)}}
+    except Exception as error:
+        _forget_program()
+        outcome = {
+            "status": "failed",
+            "error": {
+                "type": type(error).__name__,
+                "message": str(error)[:2000],
+                "traceback": traceback.format_exc()[-8000:],
+            },
+        }
+    timings |= _timings(history)
+    timings["overhead_seconds"] = time.perf_counter() - began - _train_and_test_seconds(timings)
+    record = store.write(
+        {
+            **outcome,
+            **_description(settings, run_id, network.as_record()),
+            "metrics": metrics,
+            "timings": timings,
+            "data": data,
+            "started": started,
+            "finished": _now(),
+        },
+        history,
+        predictions,
+    )
+    checkpoint.discard(store.unfinished(run_id))
+    return record
+
+
+def _description(settings: Settings, run_id: str, geometry: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a record that are known before training."""
+    return {
+        "run_id": run_id,
+        "variant_id": identity.variant_id(settings),
+        "label": identity.label(settings),
+        "seed": settings.seed,
+        "config": identity.config(settings),
+        "geometry": geometry,
+        "environment": environment.describe(),
+        "code_fingerprint": identity.code_fingerprint(),
+        "results_version": identity.RESULTS_VERSION,
+        "command": shlex.join(["python", "-m", "fracpool.train", *identity.overrides(settings)]),
+    }
+
+
+def _program_for(settings: Settings, network: Network, available: int) -> Program:
+    global _program
+    wanted = identity.variant_id(settings)
+    if _program is None or _program.variant_id != wanted:
+        _forget_program()
+        model = models.build(network, settings.model, settings.pool)
+        examples = _examples(settings, available)
+        steps = -(-examples // settings.budget.batch_size)
+        model.compile(
+            optimizer=models.optimizer(settings.optimizer, steps, settings.budget.epochs),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=False,  # on CPUs convolutions are faster in oneDNN than in XLA
+        )
+        model.optimizer.build(model.trainable_variables)
+        _program = Program(wanted, model)
+    models.initialise(_program.model, settings.seed)
+    return _program
+
+
+def _forget_program() -> None:
+    global _program
+    _program = None
+    keras.backend.clear_session()
+    gc.collect()
+
+
+def _train(
+    program: Program,
+    settings: Settings,
+    arrays: datasets.Arrays,
+    history: list[dict[str, float]],
+    store: Store,
+    run_id: str,
+    progress: Progress,
+) -> int:
+    """Trains to the end of the budget, filling `history`; returns the epoch it went on from (0: the start)."""
+    folder = store.unfinished(run_id)
+    history += checkpoint.restore(folder, program.model)
+    first = len(history)
+    epochs = settings.budget.epochs
+    if first:
+        progress.note(f"goes on after epoch {first} of {epochs}")
+    if first < epochs:
+        examples = _examples(settings, len(arrays.train_images))
+        batch = settings.budget.batch_size
+        watch = _EpochWatch(arrays, history, examples, batch, lambda: checkpoint.save(folder, program.model, history))
+        watch.report = progress.epoch_done
+        program.model.fit(
+            datasets.training_batches(arrays, examples, batch, settings.seed, first),
+            steps_per_epoch=-(-examples // batch),
+            initial_epoch=first,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[watch],
+        )
+    return first
+
+
+class _EpochWatch(keras.callbacks.Callback):
+    """At each epoch's end: tests the model, keeps a row of history and a checkpoint; stops at a bad loss."""
+
+    def __init__(
+        self,
+        arrays: datasets.Arrays,
+        history: list[dict[str, float]],
+        examples: int,
+        batch: int,
+        save: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.arrays, self.history, self.examples, self.batch, self.save = arrays, history, examples, batch, save
+        self.report: Callable[[dict[str, float]], None] = lambda row: None
+        self.began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        seconds = time.perf_counter() - self.began
+        done = epoch + 1
+        row: dict[str, float] = {
+            "epoch": done,
+            "step": done * -(-self.examples // self.batch),
+            "examples": done * self.examples,
+            "train_loss": float(logs["loss"]),
+            "train_accuracy": float(logs["accuracy"]),
+            "test_loss": float("nan"),
+            "test_accuracy": float("nan"),
+            "seconds": seconds,
+        }
+        self.history.append(row)
+        if not np.isfinite(row["train_loss"]):
+            raise Diverged(f"the training loss was {row['train_loss']} in epoch {done}")
+        probabilities = test_pass(self.model, self.arrays.test_images)
+        row["test_loss"], row["test_accuracy"] = score(probabilities, self.arrays.test_labels)
+        self.save()
+        self.report(row)
+
+
+def test_pass(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Class probabilities (n, classes) float32 of one pass. Regions of FMP are drawn anew for each batch."""
+    logits = [
+        model.predict_on_batch(images[start : start + TEST_BATCH].astype(np.float32) / 255.0)
+        for start in range(0, len(images), TEST_BATCH)
+    ]
+    shifted = np.concatenate(logits).astype(np.float32)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_label, 1e-12)).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def _test(
+    model: keras.Model, settings: Settings, arrays: datasets.Arrays, history: list[dict[str, float]]
+) -> tuple[dict[str, np.ndarray], dict[str, Any], float]:
+    """Predictions, metrics and seconds of the final test: one pass, and the average of `repeats` passes.
+
+    The average sums probabilities, as Graham's repeat tests do.
+    """
+    began = time.perf_counter()
+    repeats = settings.repeats if POOLINGS[settings.pool.kind].stochastic else 1
+    labels = arrays.test_labels
+    total = one_pass = test_pass(model, arrays.test_images)
+    by_repeats = {"1": score(one_pass, labels)[1]}
+    for number in range(2, repeats + 1):
+        total = total + test_pass(model, arrays.test_images)
+        if number == repeats or number & (number - 1) == 0:
+            by_repeats[str(number)] = score(total / number, labels)[1]
+    loss, accuracy = score(one_pass, labels)
+    metrics = {
+        "test_accuracy": accuracy,
+        "test_error": 1 - accuracy,
+        "test_loss": loss,
+        "averaged_accuracy": by_repeats[str(repeats)],
+        "accuracy_by_repeats": by_repeats,
+        "repeats": repeats,
+        "train_loss": history[-1]["train_loss"],
+    }
+    predictions = {
+        "one_pass": one_pass.astype(np.float16),
+        "averaged": (total / repeats).astype(np.float16),
+        "labels": labels,
+    }
+    return predictions, metrics, time.perf_counter() - began
+
+
+def _examples(settings: Settings, available: int) -> int:
+    wanted = settings.budget.train_examples
+    return available if wanted is None else min(wanted, available)
+
+
+def _describe_data(settings: Settings, arrays: datasets.Arrays) -> dict[str, Any]:
+    known = datasets.describe(settings.dataset)
+    return {
+        "name": known.name,
+        "version": known.version,
+        "source": known.source,
+        "fingerprint": datasets.fingerprint(settings.dataset),
+        "content": arrays.content_hash,
+        "train_examples": _examples(settings, len(arrays.train_images)),
+        "test_examples": len(arrays.test_images),
+    }
+
+
+def _timings(history: list[dict[str, float]]) -> dict[str, float | None]:
+    """Seconds of training (testing between epochs left out); the first epoch's excess is compilation."""
+    seconds = [row["seconds"] for row in history]
+    if not seconds:
+        return {"train_seconds": None, "seconds_per_epoch": None, "compile_seconds": None}
+    usual = float(np.median(seconds))
+    return {
+        "train_seconds": sum(seconds),
+        "seconds_per_epoch": usual,
+        "compile_seconds": max(0.0, seconds[0] - usual),
+    }
+
+
+def _train_and_test_seconds(timings: dict[str, float | None]) -> float:
+    return (timings.get("train_seconds") or 0.0) + (timings.get("test_seconds") or 0.0)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
