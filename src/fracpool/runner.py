@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -82,14 +84,33 @@ def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
     record = planned.finished()
     if record is not None:
         return outcome_of(record, skipped=True, seconds=0.0)
+    compute = _import("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
     began = time.perf_counter()
     reporter.run_begins(identity.label(settings), settings.seed, settings.budget.epochs, planned.work)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up remarks
-    compute = importlib.import_module("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
     record = compute.run(settings, planned.run_id, planned.network, planned.store, reporter)
     outcome = outcome_of(record, skipped=False, seconds=time.perf_counter() - began)
     reporter.run_ends(outcome, planned.work)
     return outcome
+
+
+def _import(module: str) -> ModuleType:
+    """Imports a module that needs TensorFlow, without the remarks that its libraries print as they load."""
+    if module in sys.modules:
+        return sys.modules[module]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as remarks:
+        stderr = os.dup(2)
+        os.dup2(remarks.fileno(), 2)
+        try:
+            return importlib.import_module(module)
+        except BaseException:
+            remarks.seek(0)
+            os.write(stderr, remarks.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 class Stop(BaseException):
