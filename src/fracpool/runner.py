@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 
 from fracpool import architecture, datasets, identity, progress
 from fracpool.records import Record, StorageError, Store
-from fracpool.settings import Settings, SettingsError, from_config
+from fracpool.settings import Settings, SettingsError, from_config, require
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ def plan(settings: Settings) -> PlannedRun:
     if settings.task == "gradient":
         return PlannedRun(settings, architecture.NO_NETWORK, identity.run_id(settings, "none"))
     known = datasets.describe(settings.dataset)
+    examples, available = settings.budget.train_examples, known.train_examples
+    require(
+        examples is None or examples <= available,
+        "budget.train_examples",
+        examples,
+        f"null for all, or at most the {available} of dataset={known.name}",
+    )
     network = architecture.network(settings.model, settings.pool, known.shape, known.classes)
     there = datasets.missing(settings.dataset) is None
     run_id = identity.run_id(settings, datasets.fingerprint(settings.dataset)) if there else None
