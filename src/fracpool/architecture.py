@@ -7,6 +7,7 @@ the three cannot disagree. No Keras here.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from fracpool.poolings import POOLINGS
@@ -39,10 +40,9 @@ class Network:
     layers: tuple[Layer, ...]
 
     @property
-    def final(self) -> Layer:
-        """The last map before the dense layers."""
-        index = next(i for i, layer in enumerate(self.layers) if layer.kind == "flatten")
-        return self.layers[index - 1]
+    def final(self) -> Layer | None:
+        """The last map before the dense layers; None if there are no layers."""
+        return next((before for before, layer in pairwise(self.layers) if layer.kind == "flatten"), None)
 
     @property
     def parameters(self) -> int:
@@ -56,11 +56,14 @@ class Network:
         """The `geometry` part of a run record."""
         return {
             "layers": [asdict(layer) for layer in self.layers],
-            "final_height": self.final.height,
-            "final_width": self.final.width,
+            "final_height": self.final and self.final.height,
+            "final_width": self.final and self.final.width,
             "parameters": self.parameters,
             "macs": self.macs,
         }
+
+
+NO_NETWORK = Network(())  # of a task that trains none
 
 
 def network(
@@ -69,9 +72,14 @@ def network(
     """The network for images of `shape` (height, width, channels).
 
     Raises:
-        ImpossibleNetwork: the map gets too small for a layer.
+        ImpossibleNetwork: the map gets too small for a layer, or there are more pools than convolutions.
         SettingsError: `model.pad_to` is smaller than the image.
     """
+    if model.pools is not None and model.pools > model.conv_layers:
+        raise ImpossibleNetwork(
+            f"model.pools={model.pools}: at most one pool per convolution and model.conv_layers is "
+            f"{model.conv_layers}; use fewer pools or more layers"
+        )
     layers = _Stack(shape)
     if model.pad_to is not None:
         if model.pad_to < max(shape[:2]):

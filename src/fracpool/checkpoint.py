@@ -6,6 +6,7 @@ streams and learning curve stand in one .npz, so that a kill at any moment leave
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from fracpool.records import StorageError
 
 if TYPE_CHECKING:
     import keras
@@ -24,16 +27,19 @@ FILE = "checkpoint.npz"
 def save(folder: Path, model: keras.Model, history: list[dict[str, float]]) -> None:
     from fracpool.models import state_variables
 
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"v{i}": np.asarray(v.numpy()) for i, v in enumerate(state_variables(model))}
     arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
     hidden = folder / f".{FILE}.{os.getpid()}"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with open(hidden, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         os.replace(hidden, folder / FILE)
+    except OSError as error:
+        raise StorageError.about(folder / FILE, error) from error
     finally:
-        hidden.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            hidden.unlink()
 
 
 def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from omegaconf import OmegaConf
+
+from fracpool import paths
 from fracpool.poolings import POOLINGS
 from fracpool.records import RECORD_SCHEMA, digest
 from fracpool.settings import Settings
@@ -21,6 +25,7 @@ from fracpool.settings import Settings
 # tests/test_identity.py holds the fingerprint of the code that this number stands for.
 RESULTS_VERSION = 1
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 COMPUTING_MODULES = ("regions", "pooling", "ops", "poolings", "architecture", "models", "datasets", "training")
 
 
@@ -51,6 +56,46 @@ def run_id(settings: Settings, data_fingerprint: str) -> str:
     return f"{_readable(settings)}-s{settings.seed}-{digest(identity)}"
 
 
+def overrides(settings: Settings) -> list[str]:
+    """The command-line overrides of `fracpool.train` that repeat the run."""
+    groups: dict[str, tuple[str, Any]] = {
+        "dataset": (settings.dataset.name, settings.dataset),
+        "pool": (settings.pool.kind, settings.pool),
+        "model": (settings.model.name, settings.model),
+        "optimizer": (settings.optimizer.name, settings.optimizer),
+        "budget": ("standard", settings.budget),
+    }
+    if settings.task == "gradient":
+        groups = {"pool": groups["pool"]}
+    found = [] if settings.task == "train" else [f"task={settings.task}"]
+    for group, (option, chosen) in groups.items():
+        file, usual = _option(group, option, type(chosen))
+        found += [f"{group}={option}"] if file else []
+        found += [
+            f"{group}.{name}={_override_value(value)}"
+            for name, value in asdict(chosen).items()
+            if value != usual[name] and name != "data_dir"
+        ]
+    found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
+    return [*found, f"seed={settings.seed}"]
+
+
+def _option(group: str, option: str, kind: type) -> tuple[bool, dict[str, Any]]:
+    """Whether configs/ has the option, and its values (the schema's where it has none)."""
+    values: dict[str, Any] = asdict(kind())
+    file = paths.configs() / group / f"{option}.yaml"
+    if not file.is_file():
+        return False, values
+    own = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+    for base in own.pop("defaults", []):
+        values |= _option(group, base, kind)[1]
+    return True, values | own
+
+
+def _override_value(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
 def label(settings: Settings) -> str:
     """A variant as tables call it: "2 conv, FMP 1.47 random"."""
     pool = POOLINGS[settings.pool.kind].label(settings.pool)
@@ -76,10 +121,8 @@ def code_fingerprint() -> str:
 def _code(file: Path) -> str:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ from fracpool.poolings import POOLINGS
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
 
 LEAKY_SLOPE = 1 / 3  # Graham's
+TRAINING = 0  # the use of random streams; test passes use the number of their epoch, from 1
 
 
 def build(network: Network, model: ModelSettings, pool: PoolSettings) -> keras.Model:
@@ -67,8 +70,8 @@ def initialise(model: keras.Model, seed: int) -> None:
     for layer in model.layers:
         for variable in layer.weights:
             variable.assign(_initial_value(variable, f"{layer.name}/{variable.name}", seed))
-    for path, stream in random_streams(model).items():
-        stream.assign(np.array([_stream_seed(path, seed), 0]))
+    for name, stream in random_streams(model).items():
+        stream.assign(_stream_start(name, seed, TRAINING))
     for variable in model.optimizer.variables:
         if variable.name != "learning_rate":
             variable.assign(np.zeros(variable.shape, variable.dtype))
@@ -98,8 +101,24 @@ def random_streams(model: keras.Model) -> dict[str, Any]:
     }
 
 
-def _stream_seed(path: str, seed: int) -> int:
-    return int(np.random.SeedSequence([seed, zlib.crc32(path.encode())]).generate_state(1)[0] >> 1)
+@contextmanager
+def test_streams(model: keras.Model, seed: int, epoch: int) -> Iterator[None]:
+    """Random streams of their own for test passes after an epoch: testing does not change the training."""
+    streams = random_streams(model)
+    before = {name: stream.numpy() for name, stream in streams.items()}
+    for name, stream in streams.items():
+        stream.assign(_stream_start(name, seed, epoch))
+    try:
+        yield
+    finally:
+        for name, stream in streams.items():
+            stream.assign(before[name])
+
+
+def _stream_start(name: str, seed: int, use: int) -> np.ndarray:
+    """State of a Keras SeedGenerator (seed, counter), drawn from (seed, layer's name, what it is used for)."""
+    drawn = np.random.SeedSequence([seed, zlib.crc32(name.encode()), use]).generate_state(1)[0]
+    return np.array([drawn >> 1, 0], np.uint32)
 
 
 def state_variables(model: keras.Model) -> list[Any]:

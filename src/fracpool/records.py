@@ -14,6 +14,7 @@ Nothing here needs TensorFlow, and nothing is ever pickled.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -49,6 +50,15 @@ MAX_PREDICTIONS_BYTES = 256 * 2**20
 
 class RecordError(ValueError):
     """A file of a results folder that cannot be used; the text names the file and the remedy."""
+
+
+class StorageError(RuntimeError):
+    """A file that could not be written; the text names it, the reason and the remedy."""
+
+    @classmethod
+    def about(cls, path: Path, error: OSError) -> StorageError:
+        reason = error.strerror or type(error).__name__
+        return cls(f"{path}: cannot be written ({reason}); nothing finished is lost: mend it and run the command again")
 
 
 @dataclass(frozen=True)
@@ -143,14 +153,14 @@ class Store:
         run_id = str(data["run_id"])
         hidden = self.runs / f".{run_id}.{os.getpid()}"
         shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir(parents=True)
         try:
+            hidden.mkdir(parents=True)
             files = {}
             if history:
                 files[HISTORY_FILE] = _write_durably(hidden / HISTORY_FILE, _history_csv(history))
             if predictions is not None:
                 packed = io.BytesIO()
-                np.savez_compressed(packed, **predictions)
+                np.savez_compressed(packed, **predictions)  # type: ignore[arg-type]
                 files[PREDICTIONS_FILE] = _write_durably(hidden / PREDICTIONS_FILE, packed.getvalue())
             whole = {"schema": RECORD_SCHEMA, **data, "files": files}
             _write_durably(hidden / RECORD_FILE, _json_bytes(whole))
@@ -158,6 +168,9 @@ class Store:
             if old.exists():  # a failed run that was tried again
                 shutil.rmtree(old)
             os.replace(hidden, old)
+        except OSError as error:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise StorageError.about(self.folder(run_id), error) from error
         except BaseException:
             shutil.rmtree(hidden, ignore_errors=True)
             raise
@@ -177,14 +190,17 @@ class Store:
 
     def write_sweep(self, experiment: str, sweep: Mapping[str, Any]) -> None:
         """Writes `sweeps/<experiment>.json`, replacing the file in one step."""
-        self.sweeps.mkdir(parents=True, exist_ok=True)
         target = self.sweeps / f"{experiment}.json"
         hidden = self.sweeps / f".{experiment}.{os.getpid()}"
         try:
+            self.sweeps.mkdir(parents=True, exist_ok=True)
             _write_durably(hidden, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
             os.replace(hidden, target)
+        except OSError as error:
+            raise StorageError.about(target, error) from error
         finally:
-            hidden.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                hidden.unlink()
 
     def read_sweeps(self) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """All sweep files by experiment name, and one line per file that cannot be used."""

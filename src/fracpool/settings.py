@@ -133,7 +133,8 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
         that names one is refused.
     """
     plain = OmegaConf.masked_copy(config, [f.name for f in fields(Settings)])
-    settings = cast(Settings, OmegaConf.to_object(plain))
+    typed = OmegaConf.merge(OmegaConf.structured(Settings), plain)
+    settings = cast(Settings, OmegaConf.to_object(typed))
     ignored = _drop_foreign_pool_fields(settings.pool, sweep)
     check(settings)
     return settings, ignored
@@ -168,15 +169,12 @@ def check(settings: Settings) -> None:
     require(s.missing_data in ("error", "note"), "missing_data", s.missing_data, "error or note")
     require(_is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
     POOLINGS[s.pool.kind].check(s.pool)
+    if s.task == "gradient":
+        _check_gradient(s.pool)
 
     require(1 <= model.conv_layers <= 100, "model.conv_layers", model.conv_layers, "a whole number from 1 to 100")
     if model.pools is not None:
         require(0 <= model.pools <= 100, "model.pools", model.pools, "null, or a whole number from 0 to 100")
-        if model.pools > model.conv_layers:
-            raise ImpossibleNetwork(
-                f"model.pools={model.pools}: at most one pool per convolution and model.conv_layers is "
-                f"{model.conv_layers}; use fewer pools or more layers"
-            )
     require(len(model.filters) > 0, "model.filters", model.filters, "at least one width, e.g. [32,64]")
     for width in model.filters:
         require(1 <= width <= 65536, "model.filters", model.filters, "widths from 1 to 65536")
@@ -200,6 +198,13 @@ def check(settings: Settings) -> None:
     require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
+
+
+def _check_gradient(pool: PoolSettings) -> None:
+    """What TensorFlow's op, which the task compares with, does not have."""
+    require(pool.kind == "fmp", "pool", pool.kind, "fmp for task=gradient, which checks its gradient")
+    require(pool.window is None, "pool.window", pool.window, "null for task=gradient")
+    require(pool.regions_per == "batch", "pool.regions_per", pool.regions_per, "batch for task=gradient")
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:

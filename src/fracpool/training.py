@@ -7,22 +7,24 @@ before it in the process.
 
 from __future__ import annotations
 
-import datetime
 import gc
-import shlex
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from fracpool import checkpoint, datasets, environment, identity, models
+from fracpool import checkpoint, datasets, models
 from fracpool.architecture import Network
+from fracpool.description import describe, now
+from fracpool.identity import variant_id
 from fracpool.poolings import POOLINGS
-from fracpool.records import Record, Store
+from fracpool.progress import Reporter
+from fracpool.records import Record, StorageError, Store
 from fracpool.settings import Settings
 
 TEST_BATCH = 500
@@ -40,18 +42,10 @@ class Program:
     model: keras.Model
 
 
-@dataclass
-class Progress:
-    """What a run reports while it goes on: called with the epoch's history row."""
-
-    epoch_done: Callable[[dict[str, float]], None] = field(default=lambda row: None)
-    note: Callable[[str], None] = field(default=lambda text: None)
-
-
 _program: Program | None = None
 
 
-def run(settings: Settings, run_id: str, network: Network, store: Store, progress: Progress) -> Record:
+def run(settings: Settings, run_id: str, network: Network, store: Store, reporter: Reporter) -> Record:
     """Trains, tests and writes the record of one run.
 
     An exception in a run becomes a record with status `failed`; a loss that is not finite one with status
@@ -59,7 +53,7 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, progres
     same call goes on from there.
     """
     began = time.perf_counter()
-    started = _now()
+    started = now()
     history: list[dict[str, float]] = []
     outcome: dict[str, Any] = {"status": "completed", "error": None}
     predictions = None
@@ -70,9 +64,11 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, progres
         arrays = datasets.load(settings.dataset)
         data = _describe_data(settings, arrays)
         program = _program_for(settings, network, len(arrays.train_images))
-        resumed = _train(program, settings, arrays, history, store, run_id, progress)
+        resumed = _train(program, settings, arrays, history, store, run_id, reporter)
         predictions, metrics, timings["test_seconds"] = _test(program.model, settings, arrays, history)
         outcome["resumed_at_epoch"] = resumed
+    except StorageError:
+        raise
     except Diverged as error:
         outcome = {"status": "diverged", "error": {"type": "Diverged", "message": str(error)}}
     except Exception as error:
@@ -90,12 +86,12 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, progres
     record = store.write(
         {
             **outcome,
-            **_description(settings, run_id, network.as_record()),
+            **describe(settings, run_id, network),
             "metrics": metrics,
             "timings": timings,
             "data": data,
             "started": started,
-            "finished": _now(),
+            "finished": now(),
         },
         history,
         predictions,
@@ -104,25 +100,9 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, progres
     return record
 
 
-def _description(settings: Settings, run_id: str, geometry: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a record that are known before training."""
-    return {
-        "run_id": run_id,
-        "variant_id": identity.variant_id(settings),
-        "label": identity.label(settings),
-        "seed": settings.seed,
-        "config": identity.config(settings),
-        "geometry": geometry,
-        "environment": environment.describe(),
-        "code_fingerprint": identity.code_fingerprint(),
-        "results_version": identity.RESULTS_VERSION,
-        "command": shlex.join(["python", "-m", "fracpool.train", *identity.overrides(settings)]),
-    }
-
-
 def _program_for(settings: Settings, network: Network, available: int) -> Program:
     global _program
-    wanted = identity.variant_id(settings)
+    wanted = variant_id(settings)
     if _program is None or _program.variant_id != wanted:
         _forget_program()
         model = models.build(network, settings.model, settings.pool)
@@ -154,7 +134,7 @@ def _train(
     history: list[dict[str, float]],
     store: Store,
     run_id: str,
-    progress: Progress,
+    reporter: Reporter,
 ) -> int:
     """Trains to the end of the budget, filling `history`; returns the epoch it went on from (0: the start)."""
     folder = store.unfinished(run_id)
@@ -162,12 +142,12 @@ def _train(
     first = len(history)
     epochs = settings.budget.epochs
     if first:
-        progress.note(f"goes on after epoch {first} of {epochs}")
+        reporter.note(f"goes on after epoch {first} of {epochs}")
     if first < epochs:
         examples = _examples(settings, len(arrays.train_images))
         batch = settings.budget.batch_size
-        watch = _EpochWatch(arrays, history, examples, batch, lambda: checkpoint.save(folder, program.model, history))
-        watch.report = progress.epoch_done
+        keep = partial(checkpoint.save, folder, program.model, history)
+        watch = _EpochWatch(settings, arrays, history, keep, reporter)
         program.model.fit(
             datasets.training_batches(arrays, examples, batch, settings.seed, first),
             steps_per_epoch=-(-examples // batch),
@@ -185,15 +165,17 @@ class _EpochWatch(keras.callbacks.Callback):
 
     def __init__(
         self,
+        settings: Settings,
         arrays: datasets.Arrays,
         history: list[dict[str, float]],
-        examples: int,
-        batch: int,
         save: Callable[[], None],
+        reporter: Reporter,
     ) -> None:
         super().__init__()
-        self.arrays, self.history, self.examples, self.batch, self.save = arrays, history, examples, batch, save
-        self.report: Callable[[dict[str, float]], None] = lambda row: None
+        self.arrays, self.history, self.save, self.reporter = arrays, history, save, reporter
+        self.seed = settings.seed
+        self.examples = _examples(settings, len(arrays.train_images))
+        self.steps = -(-self.examples // settings.budget.batch_size)
         self.began = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -204,7 +186,7 @@ class _EpochWatch(keras.callbacks.Callback):
         done = epoch + 1
         row: dict[str, float] = {
             "epoch": done,
-            "step": done * -(-self.examples // self.batch),
+            "step": done * self.steps,
             "examples": done * self.examples,
             "train_loss": float(logs["loss"]),
             "train_accuracy": float(logs["accuracy"]),
@@ -215,10 +197,11 @@ class _EpochWatch(keras.callbacks.Callback):
         self.history.append(row)
         if not np.isfinite(row["train_loss"]):
             raise Diverged(f"the training loss was {row['train_loss']} in epoch {done}")
-        probabilities = test_pass(self.model, self.arrays.test_images)
+        with models.test_streams(self.model, self.seed, done):
+            probabilities = test_pass(self.model, self.arrays.test_images)
         row["test_loss"], row["test_accuracy"] = score(probabilities, self.arrays.test_labels)
         self.save()
-        self.report(row)
+        self.reporter.epoch_done(row)
 
 
 def test_pass(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -249,12 +232,13 @@ def _test(
     began = time.perf_counter()
     repeats = settings.repeats if POOLINGS[settings.pool.kind].stochastic else 1
     labels = arrays.test_labels
-    total = one_pass = test_pass(model, arrays.test_images)
-    by_repeats = {"1": score(one_pass, labels)[1]}
-    for number in range(2, repeats + 1):
-        total = total + test_pass(model, arrays.test_images)
-        if number == repeats or number & (number - 1) == 0:
-            by_repeats[str(number)] = score(total / number, labels)[1]
+    with models.test_streams(model, settings.seed, settings.budget.epochs):
+        total = one_pass = test_pass(model, arrays.test_images)
+        by_repeats = {"1": score(one_pass, labels)[1]}
+        for number in range(2, repeats + 1):
+            total = total + test_pass(model, arrays.test_images)
+            if number == repeats or number & (number - 1) == 0:
+                by_repeats[str(number)] = score(total / number, labels)[1]
     loss, accuracy = score(one_pass, labels)
     metrics = {
         "test_accuracy": accuracy,
@@ -306,7 +290,3 @@ def _timings(history: list[dict[str, float]]) -> dict[str, float | None]:
 
 def _train_and_test_seconds(timings: dict[str, float | None]) -> float:
     return (timings.get("train_seconds") or 0.0) + (timings.get("test_seconds") or 0.0)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

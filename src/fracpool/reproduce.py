@@ -1,0 +1,74 @@
+"""`python -m fracpool.reproduce`: all experiments of a profile, then the report. What `make reproduce` calls.
+
+A profile (configs/profiles/) says for each experiment with which overrides it runs. Records go to
+<results>/<profile>/, so a second call finds everything done and only writes the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from fracpool import paths, report, train
+from fracpool.messages import nearest
+from fracpool.settings import SettingsError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 1 some runs failed, 2 bad input, 130 stopped."""
+    options = _parser().parse_args(arguments)
+    try:
+        profile = _read_profile(options.profile, options.only)
+        if options.jobs < 1:
+            raise SettingsError(f"--jobs={options.jobs}: must be a whole number from 1, e.g. the number of cores")
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return train.BAD_INPUT
+    worst = train.DONE
+    for number, (experiment, overrides) in enumerate(profile.items(), start=1):
+        print(f"— {number} of {len(profile)}: ", end="", flush=True)
+        code = train.main(_command(experiment, options, overrides))
+        if code in (train.BAD_INPUT, train.STOPPED):
+            return code
+        worst = max(worst, code)
+    print(f"Open {report.write_report(Path(options.results) / options.profile)}")
+    return worst
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fracpool.reproduce", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("profile", nargs="?", default="quick", help="quick (default): minutes, offline; full: hours")
+    parser.add_argument("--only", metavar="EXPERIMENT", action="append", help="just this experiment (repeatable)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
+    parser.add_argument("--results", default="results", help="folder of all results (default results)")
+    parser.add_argument(
+        "--override", metavar="FIELD=VALUE", action="append", default=[], help="for every experiment (repeatable)"
+    )
+    return parser
+
+
+def _read_profile(name: str, only: list[str] | None) -> dict[str, list[str]]:
+    folder = paths.configs() / "profiles"
+    file = folder / f"{name}.yaml"
+    if not file.is_file() or file.parent != folder:
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        raise SettingsError(f"profile={name}: no such profile; {nearest(name, known)}")
+    profile = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+    for wanted in only or []:
+        if wanted not in profile:
+            raise SettingsError(f"--only={wanted}: not in profile {name}; {nearest(wanted, list(profile))}")
+    return {key: value or [] for key, value in profile.items() if only is None or key in only}
+
+
+def _command(experiment: str, options: argparse.Namespace, overrides: list[str]) -> list[str]:
+    parallel = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"] if options.jobs > 1 else []
+    where = [f"profile={options.profile}", f"results_dir={options.results}"]
+    return ["-m", f"+experiment={experiment}", *where, *parallel, *overrides, *options.override]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""A run from its settings: planned, skipped if its record is there, else carried out.
+
+`job` is what Hydra calls, once per run, in this process or in a launcher's worker. TensorFlow is imported only
+when something has to be computed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from fracpool import architecture, datasets, identity, progress
+from fracpool.records import Record, StorageError, Store
+from fracpool.settings import Settings, SettingsError, from_config
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """Settings that are known to be possible, and the id of their run (None while its data are missing)."""
+
+    settings: Settings
+    network: architecture.Network
+    run_id: str | None
+
+    @property
+    def store(self) -> Store:
+        return Store(Path(self.settings.results_dir) / self.settings.profile)
+
+    @property
+    def work(self) -> float:
+        """Multiply-accumulates of its training, for estimates of time."""
+        budget = self.settings.budget
+        examples = budget.train_examples or datasets.describe(self.settings.dataset).train_examples
+        return float(self.network.macs * examples * budget.epochs)
+
+    def finished(self) -> Record | None:
+        """Its record, if there is one that `retry` does not ask to make again."""
+        record = self.store.find(self.run_id) if self.run_id else None
+        retry = self.settings.retry
+        again = record is not None and retry != "none" and retry in ("all", record.status)
+        return None if again else record
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run. `status` is that of the record; `skipped` says that the record was there before."""
+
+    run_id: str
+    label: str
+    seed: int
+    status: str
+    skipped: bool
+    accuracy: float | None
+    seconds: float
+    message: str = ""
+
+
+def plan(settings: Settings) -> PlannedRun:
+    """Raises ImpossibleNetwork or SettingsError if the network cannot be built."""
+    if settings.task == "gradient":
+        return PlannedRun(settings, architecture.NO_NETWORK, identity.run_id(settings, "none"))
+    known = datasets.describe(settings.dataset)
+    network = architecture.network(settings.model, settings.pool, known.shape, known.classes)
+    there = datasets.missing(settings.dataset) is None
+    run_id = identity.run_id(settings, datasets.fingerprint(settings.dataset)) if there else None
+    return PlannedRun(settings, network, run_id)
+
+
+def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
+    """Carries a run out, unless its record is there."""
+    assert planned.run_id is not None
+    settings = planned.settings
+    record = planned.finished()
+    if record is not None:
+        return outcome_of(record, skipped=True, seconds=0.0)
+    began = time.perf_counter()
+    reporter.run_begins(identity.label(settings), settings.seed, settings.budget.epochs, planned.work)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up remarks
+    compute = importlib.import_module("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
+    record = compute.run(settings, planned.run_id, planned.network, planned.store, reporter)
+    outcome = outcome_of(record, skipped=False, seconds=time.perf_counter() - began)
+    reporter.run_ends(outcome, planned.work)
+    return outcome
+
+
+class Stop(BaseException):
+    """An error that stops a sweep, not only its run. Hydra's launchers go on after an Exception."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def job(config: DictConfig) -> Outcome | None:
+    """Hydra's task function: one run."""
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        settings, _ = from_config(config, sweep=in_sweep)
+        if in_sweep:  # planned and checked by the sweeper, in this process or in the one that launched this
+            return execute(plan(settings), progress.current())
+        _single(settings)
+        return None
+    except (SettingsError, StorageError) as error:
+        raise Stop(error) from error
+
+
+def _single(settings: Settings) -> None:
+    if settings.experiment.name:
+        print(f"One run of the experiment {settings.experiment.name}; add -m to run all of it.")
+    if not settings.plan and settings.task == "train":
+        datasets.obtain(settings.dataset)
+    planned = plan(settings)
+    if settings.plan:
+        done = planned.finished() is not None
+        print(f"{planned.run_id or identity.label(settings)}: {'has its record' if done else 'would run'}")
+        return
+    prepare_folder(planned.store)
+    with progress.reporting(1, planned.work) as reporter:
+        outcome = execute(planned, reporter)
+    if outcome.skipped:
+        print(f"skipped, its record is there: {outcome.label}, seed {outcome.seed}{_accuracy(outcome)}")
+    print(f"Record: {planned.store.folder(outcome.run_id)}")
+    if outcome.status == "failed":
+        raise SystemExit(1)
+
+
+def _accuracy(outcome: Outcome) -> str:
+    return "" if outcome.accuracy is None else f", test accuracy {outcome.accuracy:.4f}"
+
+
+def prepare_folder(store: Store) -> None:
+    """Makes sure, before anything is computed, that records can be written."""
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store.root) as file:
+            file.write(b"x")
+    except OSError as error:
+        raise SettingsError(
+            f"results_dir={store.root.parent}: {store.root} cannot be written "
+            f"({error.strerror or type(error).__name__}); choose another with results_dir=FOLDER"
+        ) from error
+
+
+def outcome_of(record: Record, skipped: bool, seconds: float) -> Outcome:
+    data: dict[str, Any] = record.data
+    error = data.get("error") or {}
+    message = f"{error['type']}: {error['message'].splitlines()[0] if error['message'] else ''}" if error else ""
+    return Outcome(
+        run_id=record.run_id,
+        label=str(data.get("label", "")),
+        seed=int(data["seed"]),
+        status=record.status,
+        skipped=skipped,
+        accuracy=data["metrics"].get("test_accuracy"),
+        seconds=seconds,
+        message=message[:300],
+    )

@@ -1,0 +1,334 @@
+"""A sweep: the grid is planned whole before anything runs, what is done is skipped, the rest is launched.
+
+The plan composes each point of the grid, drops the pool settings that a kind of pooling does not have (so
+that `pool=max,fmp pool.ratio=1.4,1.47` trains max pool once), leaves out networks that cannot be built and
+says why, and finds the runs that have their record. Any Hydra launcher then carries out what is left.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fracpool import datasets, environment, identity, progress
+from fracpool.description import now
+from fracpool.records import Store
+from fracpool.runner import Outcome, PlannedRun, outcome_of, plan, prepare_folder
+from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
+
+POLL_SECONDS = 2.0
+
+
+class SweepFailed(Exception):
+    """Some runs of a sweep failed; the text is the summary."""
+
+
+@dataclass
+class Point:
+    """A planned run and the overrides that give it."""
+
+    run: PlannedRun
+    overrides: list[str]
+
+
+@dataclass
+class Plan:
+    """The whole sweep. `impossible` holds (label, reason); `missing_data` is None or one line."""
+
+    settings: Settings
+    points: list[Point] = field(default_factory=list)
+    impossible: list[tuple[str, str]] = field(default_factory=list)
+    missing_data: str | None = None
+
+    @property
+    def store(self) -> Store:
+        return self.points[0].run.store
+
+    def pending(self) -> list[Point]:
+        return [point for point in self.points if point.run.finished() is None]
+
+
+def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) -> list[Any]:
+    """Plans and carries out the sweep of `arguments` (overrides, each with one value or several)."""
+    whole = _plan(_Composer(config, loader), _grid(arguments, loader))
+    if whole.settings.plan:
+        _print_plan(whole)
+        return []
+    if whole.missing_data and whole.settings.missing_data == "error":
+        for settings in _one_per_dataset(whole):
+            datasets.obtain(settings.dataset)
+        whole = replace(
+            whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None
+        )
+    prepare_folder(whole.store)
+    pending = [] if whole.missing_data else whole.pending()
+    _write_sweep(whole)
+    _say_before(whole, pending)
+    outcomes = _launch(launcher, pending, whole.store) if pending else []
+    _say_after(whole, outcomes)
+    return outcomes
+
+
+def _grid(arguments: list[str], loader: Any) -> list[list[Override]]:
+    """For each point its overrides, each with a single value. A later override of a key replaces an earlier."""
+    parser = OverridesParser.create(config_loader=loader)
+    axes: dict[str, list[str]] = {}
+    for override in parser.parse_overrides(arguments):
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            axes[key] = [f"{key}={override.get_value_element_as_str()}" if not override.is_delete() else key]
+            continue
+        if not override.is_discrete_sweep():
+            raise HydraException(f"{override.input_line}: this kind of sweep is unknown; give the values, as in 1,2,3")
+        if override.key_or_group == "experiment":
+            raise SettingsError(
+                f"{override.input_line}: a sweep has one experiment, which brings its grid; run them one by one"
+            )
+        axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not axes[key]:
+            raise SettingsError(f"{override.input_line}: has no values; give at least one, as in seed=0,1,2")
+    parsed = {text: parser.parse_override(text) for axis in axes.values() for text in axis}
+    return [[parsed[text] for text in point] for point in itertools.product(*axes.values())]
+
+
+class _Composer:
+    """Composes points. Hydra needs some 60 ms for each, so one composition serves all that choose the same
+    groups, and plain values are set on a copy of it, as Hydra itself does after composing."""
+
+    def __init__(self, config: DictConfig, loader: Any) -> None:
+        self.config, self.loader = config, loader
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, overrides: Sequence[Override]) -> DictConfig:
+        plain = [o for o in overrides if self._is_plain_value(o)]
+        rest = tuple(str(o.input_line) for o in overrides if o not in plain)
+        if rest not in self.composed:
+            whole = self.loader.load_sweep_config(self.config, list(rest))
+            keep = [name for name in whole if name != "hydra"]
+            self.composed[rest] = OmegaConf.masked_copy(whole, keep)
+        config = deepcopy(self.composed[rest])
+        try:
+            for override in plain:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:  # composing it whole gives the error as Hydra words it
+            self.loader.load_sweep_config(self.config, [str(o.input_line) for o in overrides])
+            raise
+        return config
+
+    def _is_plain_value(self, override: Override) -> bool:
+        changes = not (override.is_add() or override.is_force_add() or override.is_delete())
+        key = override.key_or_group
+        return changes and not key.startswith("hydra") and not self.loader.get_group_options(key)
+
+
+def _plan(composer: _Composer, grid: list[list[Override]]) -> Plan:
+    points: dict[str, Point] = {}
+    impossible: dict[str, str] = {}
+    missing = None
+    settings: Settings | None = None
+    for settings, overrides in _all_settings(composer, grid):
+        try:
+            run = plan(settings)
+        except ImpossibleNetwork as error:
+            impossible[identity.label(settings)] = str(error)
+            continue
+        if run.run_id is None:
+            missing = missing or datasets.missing(settings.dataset)
+        key = run.run_id or f"{identity.variant_id(settings)}/{settings.seed}"
+        points.setdefault(key, Point(run, overrides))
+    if settings is None or not points:
+        reason = next(iter(impossible.values()), "the grid is empty")
+        raise SettingsError(f"nothing to run: no network of the sweep can be built ({reason})")
+    return Plan(
+        settings=settings,
+        points=_seeds_together(list(points.values())),
+        impossible=list(impossible.items()),
+        missing_data=missing,
+    )
+
+
+def _all_settings(composer: _Composer, grid: list[list[Override]]) -> Iterator[tuple[Settings, list[str]]]:
+    """The settings of each point; those that differ in the seed alone are composed and checked once."""
+    known: dict[tuple[str, ...], Settings] = {}
+    for point in grid:
+        overrides = [str(o.input_line) for o in point]
+        without_seed = tuple(o for o in overrides if not o.startswith("seed="))
+        seed = next((o.value() for o in point if o.key_or_group == "seed"), None)
+        if isinstance(seed, int) and 0 <= seed < 2**31 and without_seed in known:
+            yield replace(known[without_seed], seed=seed), overrides
+            continue
+        settings, _ = from_config(composer.compose(point), sweep=True)
+        known[without_seed] = settings
+        yield settings, overrides
+
+
+def _seeds_together(points: list[Point]) -> list[Point]:
+    """The seeds of a variant follow one another: its compiled program then serves them all."""
+    order: dict[str, int] = {}
+    for point in points:
+        order.setdefault(identity.variant_id(point.run.settings), len(order))
+    return sorted(points, key=lambda point: order[identity.variant_id(point.run.settings)])
+
+
+def _one_per_dataset(whole: Plan) -> list[Settings]:
+    return list({p.run.settings.dataset.name: p.run.settings for p in whole.points}.values())
+
+
+def _launch(launcher: Any, pending: list[Point], store: Store) -> list[Outcome]:
+    jobs = [point.overrides for point in pending]
+    with progress.reporting(len(pending), sum(point.run.work for point in pending)) as reporter:
+        try:
+            if isinstance(launcher, BasicLauncher):
+                returns = launcher.launch(jobs, initial_job_idx=0)
+            else:
+                progress.leave()  # the runs go on elsewhere; what they finish is seen in the folder
+                with _following(pending, reporter):
+                    returns = launcher.launch(jobs, initial_job_idx=0)
+        except KeyboardInterrupt:
+            left = sum(point.run.finished() is None for point in pending)
+            raise KeyboardInterrupt(
+                f"Stopped: {len(pending) - left} of {len(pending)} runs are done; the same command goes on from here."
+            ) from None
+    return [_value(job_return) for job_return in returns]
+
+
+def _value(job_return: JobReturn) -> Outcome:
+    if job_return.status != JobStatus.COMPLETED:  # an error of fracpool: errors of a run are in its record
+        raise job_return._return_value
+    outcome = job_return.return_value
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+@contextmanager
+def _following(pending: list[Point], reporter: progress.Reporter) -> Iterator[None]:
+    """Reports the runs as their records appear."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        waiting = list(pending)
+        while waiting and not stop.wait(POLL_SECONDS):
+            for point in list(waiting):
+                record = point.run.finished()
+                if record is not None:
+                    waiting.remove(point)
+                    seconds = (record.data.get("timings") or {}).get("train_seconds") or 0.0
+                    reporter.run_ends(outcome_of(record, skipped=False, seconds=seconds), point.run.work)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _write_sweep(whole: Plan) -> None:
+    """Keeps which runs an experiment consists of, for the report: runs may be shared between experiments."""
+    experiment = whole.settings.experiment
+    if not experiment.name:
+        return
+    runs = [point.run.run_id for point in whole.points if point.run.run_id]
+    before = whole.store.read_sweeps()[0].get(experiment.name, {})
+    earlier = {*before.get("runs", []), *before.get("older", [])} - set(runs)
+    whole.store.write_sweep(
+        experiment.name,
+        {
+            "experiment": experiment.name,
+            "title": experiment.title,
+            "question": experiment.question,
+            "findings": experiment.findings,
+            "written": now(),
+            "command": _command(),
+            "commit": environment.commit(),
+            "variants": _variants(whole),
+            "runs": runs,
+            "older": sorted(run for run in earlier if whole.store.folder(run).is_dir()),
+            "impossible": [{"label": label, "reason": reason} for label, reason in whole.impossible],
+            "not_run": whole.missing_data,
+        },
+    )
+
+
+def _variants(whole: Plan) -> list[dict[str, Any]]:
+    described: dict[str, dict[str, Any]] = {}
+    for point in whole.points:
+        settings = point.run.settings
+        variant = identity.variant_id(settings)
+        if variant not in described:
+            described[variant] = {
+                "variant_id": variant,
+                "label": identity.label(settings),
+                "config": identity.config(settings),
+                "geometry": point.run.network.as_record(),
+            }
+    return list(described.values())
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "fracpool.train", *sys.argv[1:]])
+
+
+def _name(whole: Plan) -> str:
+    return whole.settings.experiment.name or "sweep"
+
+
+def _say_before(whole: Plan, pending: list[Point]) -> None:
+    runs, variants = len(whole.points), len(_variants(whole))
+    if whole.missing_data:
+        print(f"{_name(whole)}: not run, only its geometry is kept: {whole.missing_data}")
+        return
+    print(
+        f"{_name(whole)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
+        f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
+    )
+    for label, reason in whole.impossible:
+        print(f"  left out: {label}: {reason}")
+
+
+def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
+    if not outcomes:
+        return
+    done = {status: [o for o in outcomes if o.status == status] for status in ("completed", "diverged", "failed")}
+    skipped = len(whole.points) - len(outcomes)
+    summary = f"{_name(whole)}: {len(done['completed'])} done, {skipped} skipped, "
+    summary += f"{len(done['diverged'])} diverged, {len(done['failed'])} failed"
+    print(summary)
+    for outcome in done["failed"]:
+        print(f"  failed: {outcome.label}, seed {outcome.seed}: {outcome.message}")
+    if done["failed"]:
+        raise SweepFailed("Tracebacks of the failed runs are in their records; retry=failed runs them again.")
+
+
+def _print_plan(whole: Plan) -> None:
+    print(f"{_name(whole)}: {_count(len(whole.points), 'run')} of {_count(len(_variants(whole)), 'variant')}")
+    for label, points in itertools.groupby(whole.points, lambda point: identity.label(point.run.settings)):
+        group = list(points)
+        done = sum(point.run.finished() is not None for point in group)
+        seeds = ",".join(str(point.run.settings.seed) for point in group)
+        macs = f"{group[0].run.network.macs / 1e6:.1f} M multiply-accumulates per image"
+        print(f"  {label}: seed {seeds}; {macs}; {done} of {len(group)} done")
+    for label, reason in whole.impossible:
+        print(f"  left out: {label}: {reason}")
+    if whole.missing_data:
+        print(f"  data missing: {whole.missing_data}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,61 @@
+"""`python -m fracpool.train`: one run, or with -m a sweep over many. Hydra reads the command line.
+
+Exit codes: 0 done, 1 some runs failed, 2 bad input, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import hydra
+
+import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
+from fracpool import paths, runner, settings
+from fracpool.messages import one_line
+from fracpool.records import StorageError
+from fracpool.sweep import SweepFailed
+
+DONE, SOME_FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carries out a command line (by default the process') and returns the exit code."""
+    settings.register()
+    before, show_all = sys.argv, "HYDRA_FULL_ERROR" in os.environ
+    if arguments is not None:
+        sys.argv = ["python -m fracpool.train", *arguments]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, instead of printing and exiting
+    signal.signal(signal.SIGTERM, _stop)
+    command = hydra.main(config_path=str(paths.configs()), config_name="train", version_base="1.3")(runner.job)
+    try:
+        command()
+        return DONE
+    except KeyboardInterrupt as error:
+        print(str(error) or "Stopped; the same command goes on after the last finished epoch.", file=sys.stderr)
+        return STOPPED
+    except SweepFailed as error:
+        print(error, file=sys.stderr)
+        return SOME_FAILED
+    except (Exception, runner.Stop) as stopped:
+        cause = stopped.error if isinstance(stopped, runner.Stop) else stopped
+        line = one_line(cause)
+        if line is None or show_all:
+            raise
+        print(line, file=sys.stderr)
+        return SOME_FAILED if isinstance(cause, StorageError) else BAD_INPUT
+    finally:
+        sys.argv = before
+        if not show_all:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM is what a cluster sends first: stop as on Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
