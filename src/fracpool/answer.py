@@ -1,0 +1,215 @@
+"""The answer in plain words: does FMP beat 2×2 max pooling, and when? Made from the runs, never by hand.
+
+A swap is a pair of variants of one experiment that differ by their pooling only, FMP against 2×2 max pooling,
+paired by seed. Whether FMP is ahead or behind is a two-sided test, corrected (Holm) over all swaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fracpool import estimates
+from fracpool.estimates import Estimate
+from fracpool.findings import ALPHA, Finding, VERDICTS, points, scores
+from fracpool.table import Experiment, Results, Variant, network_names
+
+AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
+
+
+@dataclass
+class Contrast:
+    """Variant a minus variant b, paired by seed, at the end of the budget and after the first epoch."""
+
+    experiment: str
+    network: str
+    a: Variant
+    b: Variant
+    end: Estimate
+    first: Estimate | None
+    p: float
+    outcome: str = EVEN
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first screen: a headline, sentences, and the contrasts that they rest on."""
+
+    headline: str
+    sentences: tuple[str, ...]
+    swaps: tuple[Contrast, ...]
+    deeper: tuple[Contrast, ...]
+
+
+def answer(results: Results, findings: Sequence[Finding]) -> Answer:
+    """The answer that these results give."""
+    swaps = _contrasts(results, _is_swap)
+    deeper = _contrasts(results, _is_deeper)
+    sentences = [
+        *_swap_sentences(swaps),
+        *_budget_sentence(swaps),
+        *_depth_sentence(deeper),
+        *_regions_sentence(_contrasts(results, _is_pseudo_of)),
+        *_averaging_sentence(results),
+        *_verdict_sentence(findings),
+    ]
+    return Answer(_headline(swaps), tuple(sentences), tuple(swaps), tuple(deeper))
+
+
+# ---- which variants are compared ----
+
+
+def _is_swap(a: Variant, b: Variant) -> bool:
+    return a.is_fmp and b.is_max and a.rest == b.rest
+
+
+def _is_deeper(a: Variant, b: Variant) -> bool:
+    """FMP with more layers than the max-pool network, all else equal."""
+    depth = ("model.conv_layers", "model.pools")
+    strip = [{k: v for k, v in variant.rest.items() if k not in depth} for variant in (a, b)]
+    return a.is_fmp and b.is_max and a.depth > b.depth and strip[0] == strip[1]
+
+
+def _is_pseudo_of(a: Variant, b: Variant) -> bool:
+    key = "pool.pseudo_random"
+    return a.is_fmp and {**a.settings, key: False} == b.settings and a.settings.get(key) is True
+
+
+def _contrasts(results: Results, related: Callable[[Variant, Variant], bool]) -> list[Contrast]:
+    found = []
+    for experiment in results.experiments:
+        if experiment.not_run:
+            continue
+        names = network_names(experiment.variants)
+        for a in experiment.variants:
+            for b in experiment.variants:
+                if related(a, b):
+                    found += _contrast(results, experiment, names[a.id], a, b)
+    for contrast, p in zip(found, estimates.holm([c.p for c in found]), strict=True):
+        if p <= ALPHA:
+            contrast.outcome = AHEAD if contrast.end.mean > 0 else BEHIND
+    return found
+
+
+def _contrast(results: Results, experiment: Experiment, network: str, a: Variant, b: Variant) -> list[Contrast]:
+    at_end = _differences(results, experiment, a, b, "end")
+    if not len(at_end):
+        return []
+    at_first = _differences(results, experiment, a, b, 1)
+    p = 1.0
+    if len(at_end) >= estimates.MIN_SEEDS:
+        p = min(1.0, 2 * min(estimates.p_above(at_end, 0), estimates.p_below(at_end, 0)))
+    first = estimates.estimate(at_first) if len(at_first) else None
+    return [Contrast(experiment.name, network, a, b, estimates.estimate(at_end), first, p)]
+
+
+def _differences(results: Results, experiment: Experiment, a: Variant, b: Variant, at: int | str) -> np.ndarray:
+    scores_a, _ = scores(results, experiment, a, at)
+    scores_b, _ = scores(results, experiment, b, at)
+    return np.array([scores_a[seed] - scores_b[seed] for seed in sorted(set(scores_a) & set(scores_b))])
+
+
+# ---- sentences ----
+
+
+def _headline(swaps: Sequence[Contrast]) -> str:
+    if not swaps:
+        return "Not answered yet: no two finished runs differ by FMP against 2×2 max pooling alone."
+    ahead, behind = _count(swaps, AHEAD), _count(swaps, BEHIND)
+    if ahead and behind:
+        return "It depends: FMP beats 2×2 max pooling in some networks and loses in others."
+    if ahead:
+        return "Yes: put in its place, FMP beats 2×2 max pooling."
+    if behind:
+        return "No: put in its place, FMP does not beat 2×2 max pooling."
+    return "Not settled: these runs cannot tell FMP and 2×2 max pooling apart."
+
+
+def _swap_sentences(swaps: Sequence[Contrast]) -> Iterable[str]:
+    if not swaps:
+        return
+    n, ahead, behind = len(swaps), _count(swaps, AHEAD), _count(swaps, BEHIND)
+    low, high = min(swaps, key=lambda c: c.end.mean), max(swaps, key=lambda c: c.end.mean)
+    spread = f"{points(low.end.mean)} to {points(high.end.mean)} points" if n > 1 else f"{points(low.end.mean)} points"
+    yield (
+        f"Swapped for 2×2 max pooling in an otherwise equal network, FMP ended ahead in {ahead} of {n} "
+        f"comparison{_s(n)}, behind in {behind}, and {n - ahead - behind} could not be told apart ({spread})."
+    )
+    winners = sorted((c for c in swaps if c.outcome == AHEAD), key=lambda c: -c.end.mean)
+    if winners:
+        yield "It was ahead with " + _listed(f"{c.a.name} ({_shown(c.end)})" for c in winners[:3]) + "."
+
+
+def _budget_sentence(swaps: Sequence[Contrast]) -> Iterable[str]:
+    both = [c for c in swaps if c.first is not None and c.first.mean != c.end.mean]
+    if not both:
+        return
+    first = float(np.mean([c.first.mean for c in both if c.first]))
+    end = float(np.mean([c.end.mean for c in both]))
+    change = "shrinks with training" if abs(end) < abs(first) else "does not shrink with training"
+    yield (
+        f"The difference {change}: over these comparisons it averages {points(first)} points after the first "
+        f"epoch and {points(end)} at the end."
+    )
+
+
+def _depth_sentence(deeper: Sequence[Contrast]) -> Iterable[str]:
+    if not deeper:
+        return
+    n, ahead, behind = len(deeper), _count(deeper, AHEAD), _count(deeper, BEHIND)
+    yield (
+        f"With more convolutions than the max-pool network it is held against, FMP is ahead in {ahead} of {n} "
+        f"comparison{_s(n)} and behind in {behind}."
+    )
+
+
+def _regions_sentence(pairs: Sequence[Contrast]) -> Iterable[str]:
+    if not pairs:
+        return
+    mean = float(np.mean([c.end.mean for c in pairs]))
+    yield f"Pseudorandom regions end {_above(mean)} random ones (mean of {len(pairs)} comparison{_s(len(pairs))})."
+
+
+def _averaging_sentence(results: Results) -> Iterable[str]:
+    runs = results.runs
+    chosen = runs[(runs["pool"] == "fmp") & (runs["repeats"] > 1) & (runs["status"] == "completed")]
+    gain = (chosen["averaged_accuracy"] - chosen["test_accuracy"]).dropna()
+    if len(gain):
+        repeats = _listed(str(r) for r in sorted(chosen["repeats"].unique()))
+        yield (
+            f"Averaging {repeats} test passes puts FMP {_above(float(gain.mean()))} a single pass "
+            f"(mean of {len(gain)} run{_s(len(gain))})."
+        )
+
+
+def _verdict_sentence(findings: Sequence[Finding]) -> Iterable[str]:
+    if findings:
+        counts = [(v, sum(f.verdict == v for f in findings)) for v in VERDICTS]
+        told = _listed(f"{n} {verdict}" for verdict, n in counts if n)
+        yield f"Of {len(findings)} finding{_s(len(findings))}: {told}."
+
+
+def _above(mean: float) -> str:
+    shown = points(mean)
+    if shown == "0":
+        return "level with"
+    return f"{shown.lstrip('+−')} points {'above' if mean > 0 else 'below'}"
+
+
+def _shown(mean: Estimate) -> str:
+    return f"{points(mean.mean)} points, n = {mean.n}"
+
+
+def _count(contrasts: Sequence[Contrast], outcome: str) -> int:
+    return sum(c.outcome == outcome for c in contrasts)
+
+
+def _listed(items: Iterable[str]) -> str:
+    found = list(items)
+    return " and ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found)
+
+
+def _s(n: int) -> str:
+    return "" if n == 1 else "s"

@@ -1,0 +1,423 @@
+"""The report's figures: aggregated data in, one SVG with caption and alternative text out.
+
+Colours are those of Okabe and Ito ("Color Universal Design", 2008), which readers of all kinds of colour vision
+tell apart; shapes repeat what colours say. The same data gives the same bytes. Text stays text, so that a page
+can give it the colour of its theme (`INK`, `MUTED` and `RULE` stand for that page's own colours).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from fracpool import estimates
+from fracpool.answer import AHEAD, BEHIND, Contrast
+from fracpool.estimates import Estimate
+from fracpool.findings import points, scores
+from fracpool.records import RecordError
+from fracpool.table import Experiment, Results, Variant, network_names, size_text
+
+INK, MUTED, RULE, PAPER = "#1c2127", "#5b6570", "#d5dbe1", "#fefefe"
+GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+WIDTH = 7.2  # inches
+MOST_ROWS = 24
+MOST_LINES = 8
+MOST_PANELS = 6
+
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold a $
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.facecolor": "none",
+    "figure.facecolor": PAPER,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: `name` is its file's name without .svg; `caption` says what to see in it."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: str
+
+    @property
+    def inline(self) -> str:
+        """The SVG for an HTML page: no prolog, colours of the page, and its alternative text."""
+        body = self.svg[self.svg.index("<svg") :]
+        for colour, variable in ((INK, "--ink"), (MUTED, "--muted"), (RULE, "--rule"), (PAPER, "--paper")):
+            body = body.replace(colour, f"var({variable})")
+        return body
+
+
+def draw_all(results: Results, swaps: Sequence[Contrast]) -> dict[str, list[Figure]]:
+    """All figures by the experiment they belong to; "answer" holds the one of the first screen."""
+    kinds = (budget_figure, final_size_figure, map_figure, sizes_figure)
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs that the layout's font lacks: the SVG keeps them as text
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        figures: dict[str, list[Figure]] = {"answer": [swap_figure(swaps)] if swaps else []}
+        for experiment in results.experiments:
+            drawn = [draw(results, experiment) for draw in kinds]
+            figures[experiment.name] = [figure for figure in drawn if figure is not None]
+    return figures
+
+
+# ---- the answer ----
+
+
+def swap_figure(swaps: Sequence[Contrast]) -> Figure:
+    """FMP minus max pooling in otherwise equal networks: one row each, with its interval."""
+    rows = sorted(swaps, key=lambda c: (c.experiment, c.network, c.a.pool))
+    shown = rows
+    if len(rows) > MOST_ROWS:
+        shown = sorted(sorted(rows, key=lambda c: -abs(c.end.mean))[:MOST_ROWS], key=rows.index)
+    canvas, axes = _canvas(0.9 + 0.27 * (len(shown) + len({c.experiment for c in shown})))
+    labels, places, place = [], [], 0.0
+    for previous, row in zip([None, *shown], shown, strict=False):
+        if previous is None or previous.experiment != row.experiment:
+            place += 0.9
+            axes.text(0, place - 0.15, row.experiment or "single runs", transform=axes.get_yaxis_transform(),
+                      ha="right", va="center", fontweight="bold", fontsize=9)  # fmt: skip
+        place += 0.9
+        _swap_row(axes, row, place)
+        labels.append(f"{_cut(row.network, 34)}, {row.a.pool}")
+        places.append(place)
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_yticks(places, labels)
+    axes.set_ylim(place + 0.7, 0.2)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0"))
+    axes.set_xlabel("← max pooling ahead        percentage points        FMP ahead →")
+    n, ahead, behind = len(swaps), *(sum(c.outcome == o for c in swaps) for o in (AHEAD, BEHIND))
+    some = "" if len(shown) == n else f" The {len(shown)} largest of {n} differences are shown."
+    caption = (
+        "Test accuracy of FMP minus that of 2×2 max pooling in the same network, at the end of the budget, one test "
+        f"pass. Left of the line FMP loses. Filled: ahead or behind at 5 % (Holm over all rows); hollow: not told "
+        f"apart. Bars: {_interval_words()}.{some}"
+    )
+    alt = f"FMP against 2×2 max pooling: ahead in {ahead}, behind in {behind} of {n} comparisons. " + " ".join(
+        f"{c.network}, {c.a.pool}: {points(c.end.mean)}." for c in shown
+    )
+    return _finish(canvas, "answer", "FMP minus 2×2 max pooling, like for like", caption, alt)
+
+
+def _swap_row(axes: Axes, row: Contrast, place: float) -> None:
+    colour = {AHEAD: PALETTE[2], BEHIND: PALETTE[1]}.get(row.outcome, GREY)
+    mean, low, high = _percent(row.end)
+    axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+    filled = row.outcome in (AHEAD, BEHIND)
+    axes.plot([mean], [place], {AHEAD: "^", BEHIND: "v"}.get(row.outcome, "o"), color=colour, markersize=6.5,
+              markerfacecolor=colour if filled else PAPER)  # fmt: skip
+
+
+# ---- one experiment ----
+
+
+def sizes_figure(results: Results, experiment: Experiment) -> Figure | None:
+    """Maps layer by layer as squares drawn to scale."""
+    networks: dict[tuple[Any, ...], list[Variant]] = {}
+    for variant in experiment.variants:
+        if len(variant.sizes) > 1:
+            networks.setdefault((variant.depth, *variant.sizes), []).append(variant)
+    if not networks:
+        return None
+    rows = sorted(networks.items(), key=lambda item: (item[0][0], item[1][0].settings.get("pool.ratio") or 2.0))
+    shown = rows[:MOST_ROWS]
+    largest = max(max(size) for key, _ in shown for size in key[1:])
+    steps = max(len(key) for key, _ in shown) - 1
+    canvas, axes = _canvas(0.25 + 0.52 * len(shown))
+    labels = []
+    for row, (key, variants) in enumerate(shown):
+        labels.append(f"{key[0]} conv, {' / '.join(dict.fromkeys(_short_pool(v) for v in variants))}")
+        colour = GREY if variants[0].is_max else PALETTE[0]
+        for step, (height, width) in enumerate(key[1:]):
+            _square(axes, step, row, width / largest, height / largest, colour, last=step == len(key) - 2)
+            axes.text(step + 0.47, row, size_text((height, width)), ha="left", va="center", fontsize=8,
+                      fontweight="bold" if step == len(key) - 2 else "normal")  # fmt: skip
+    axes.set_xlim(-0.5, steps + 0.1)
+    axes.set_ylim(len(shown) - 0.45, -0.55)
+    axes.set_yticks(range(len(shown)), [_cut(label, 44) for label in labels])
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    some = "" if len(shown) == len(rows) else f" {len(rows) - len(shown)} more networks are in the table."
+    caption = (
+        "The map after the input and after every pool, drawn to scale; the last (bold) is what the dense layers see. "
+        f"Grey: max pooling; blue: fractional.{some}"
+    )
+    alt = "Map sizes layer by layer. " + " ".join(
+        f"{label}: {', '.join(size_text(s) for s in key[1:])}." for label, (key, _) in zip(labels, shown, strict=True)
+    )
+    return _finish(canvas, f"{_file(experiment)}-sizes", "Sizes layer by layer", caption, alt)
+
+
+def _square(axes: Axes, step: int, row: int, width: float, height: float, colour: str, last: bool) -> None:
+    width, height = 0.42 * width, 0.86 * height
+    place = (step + 0.22 - width / 2, row - height / 2)
+    axes.add_patch(Rectangle(place, width, height, facecolor=colour, edgecolor="none", alpha=1.0 if last else 0.45))
+
+
+def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
+    """Accuracy against training images seen: a panel per network, a line per pooling."""
+    curves = {v.id: curve for v in experiment.variants if len(curve := _curve(results, experiment, v)) > 1}
+    if not curves:
+        return None
+    names = network_names(experiment.variants)
+    panels: dict[str, list[Variant]] = {}
+    for variant in experiment.variants:
+        if variant.id in curves:
+            panels.setdefault(names[variant.id], []).append(variant)
+    shown = list(panels.items())[:MOST_PANELS]
+    looks = _looks(v for _, variants in shown for v in variants)
+    columns = min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    canvas = _blank(0.75 + 2.45 * lines)
+    grid = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    lows: list[float] = []
+    for axes, (name, variants) in zip(grid.flat, shown, strict=False):
+        for variant in variants[:MOST_LINES]:
+            lows += _line(axes, curves[variant.id], looks[variant.pool])
+        axes.set_title(_cut(name, 32 if columns == 3 else 60))
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: ""))
+        axes.tick_params(labelbottom=True)
+    canvas.supxlabel("training images seen (images × epochs)", fontsize=9.5, color=MUTED)
+    grid[0][0].set_ylabel("test accuracy, %")
+    _legend(canvas, looks)
+    some = "" if len(shown) == len(panels) else f" {len(panels) - len(shown)} more networks are in the table."
+    n = sorted({e.n for curve in curves.values() for _, e in curve})
+    caption = (
+        "Test accuracy (one pass) as training goes on, each network in its own panel; lines that end together say that "
+        f"the pooling makes no difference there. Bands: {_interval_words()}; n = {_span(n)}.{some}"
+    )
+    alt = "Accuracy against training budget. " + " ".join(
+        f"{v.name}: {100 * curves[v.id][0][1].mean:.1f} % after the first epoch, {100 * curves[v.id][-1][1].mean:.1f} % at the end."
+        for _, variants in shown
+        for v in variants[:MOST_LINES]
+    )
+    return _finish(canvas, f"{_file(experiment)}-budget", "Accuracy against budget", caption, alt)
+
+
+def _line(axes: Axes, curve: Sequence[tuple[float, Estimate]], look: Look) -> list[float]:
+    seen = [x for x, _ in curve]
+    mean, low, high = np.array([_percent(e) for _, e in curve]).T
+    axes.fill_between(seen, low, high, color=look.colour, alpha=0.18, linewidth=0)
+    axes.plot(seen, mean, color=look.colour, marker=look.marker, markersize=4)
+    return [float(low.min())]
+
+
+def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[tuple[float, Estimate]]:
+    """(training images seen, accuracy over seeds) after every epoch that all completed runs have."""
+    histories = []
+    for run in experiment.planned:
+        record = results.records.get(run)
+        if record is None or record.status != "completed" or str(record.data["variant_id"]) != variant.id:
+            continue
+        try:
+            histories.append([(row["examples"], row["test_accuracy"]) for row in record.history()])
+        except RecordError:
+            continue
+    points_: list[tuple[float, Estimate]] = []
+    for rows in zip(*histories, strict=False):
+        values = [accuracy for _, accuracy in rows if np.isfinite(accuracy)]
+        if values and rows[0][0] > 0:
+            points_.append((rows[0][0], estimates.estimate(values)))
+    return points_
+
+
+def final_size_figure(results: Results, experiment: Experiment) -> Figure | None:
+    """Accuracy at the end against the size of the last map."""
+    found = [(v, e) for v, e in ending(results, experiment) if v.sizes]
+    if len({v.sizes[-1] for v, _ in found}) < 2:
+        return None
+    looks = _looks(v for v, _ in found)
+    depths = sorted({v.depth for v, _ in found})
+    shapes = {depth: MARKERS[i % len(MARKERS)] for i, depth in enumerate(depths)}
+    canvas, axes = _canvas(3.6)
+    for variant, mean in found:
+        centre, low, high = _percent(mean)
+        x, look = variant.sizes[-1][0], looks[variant.pool]
+        axes.plot([x, x], [low, high], color=look.colour, linewidth=1.2, alpha=0.6)
+        axes.plot([x], [centre], shapes[variant.depth], color=look.colour, markersize=7)
+    axes.set_xlabel("side of the map before the dense layers, cells")
+    axes.set_ylabel("test accuracy at the end, %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles = [axes.plot([], [], "o", color=look.colour, label=name)[0] for name, look in looks.items()]
+    handles += [axes.plot([], [], shapes[d], color=INK, fillstyle="none", label=f"{d} conv")[0] for d in depths]
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    caption = (
+        "Each mark is a variant at the end of its budget: colour tells the pooling, shape the number of convolutions. "
+        "Marks above one another end at the same size, so that what differs there is depth or pooling alone. "
+        f"Bars: {_interval_words()}."
+    )
+    alt = "Accuracy against final size. " + " ".join(
+        f"{v.name} ends at {size_text(v.sizes[-1])} with {100 * e.mean:.1f} %." for v, e in found[:60]
+    )
+    return _finish(canvas, f"{_file(experiment)}-final-size", "Accuracy against final size", caption, alt)
+
+
+def map_figure(results: Results, experiment: Experiment) -> Figure | None:
+    """Depth × ratio: mean accuracy in each cell, with max pooling as the column of ratio 2."""
+    cells: dict[tuple[int, float], tuple[Variant, float]] = {}
+    for variant, mean in ending(results, experiment):
+        ratio = 2.0 if variant.is_max else variant.settings.get("pool.ratio")
+        if ratio is None or (variant.depth, ratio) in cells:
+            continue  # the map shows the first of several variants in a cell; the table shows all
+        cells[variant.depth, ratio] = (variant, mean.mean)
+    depths, ratios = sorted({d for d, _ in cells}), sorted({r for _, r in cells})
+    if len(depths) < 2 or len(ratios) < 2 or len(cells) < 4:
+        return None
+    values = np.full((len(depths), len(ratios)), np.nan)
+    for (depth, ratio), (_, mean_) in cells.items():
+        values[depths.index(depth), ratios.index(ratio)] = 100 * mean_
+    canvas, axes = _canvas(0.9 + 0.52 * len(depths), width=min(WIDTH, 2.2 + 1.0 * len(ratios)))
+    low, high = np.nanmin(values), np.nanmax(values)
+    axes.imshow(values, cmap="cividis", aspect="auto", vmin=low, vmax=max(high, low + 0.1))
+    for (depth, ratio), (variant, mean_) in cells.items():
+        row, column = depths.index(depth), ratios.index(ratio)
+        light = (100 * mean_ - low) / max(high - low, 0.1) > 0.55
+        words = f"{100 * mean_:.1f} %\n{size_text(variant.sizes[-1]) if variant.sizes else ''}"
+        axes.text(column, row, words, ha="center", va="center", fontsize=8.5, color="#000000" if light else "#ffffff")
+    has_max = any(v.is_max for v, _ in cells.values())
+    axes.set_xticks(range(len(ratios)), ["2 (max pool)" if r == 2.0 and has_max else f"{r:.4g}" for r in ratios])
+    axes.set_yticks(range(len(depths)), [str(d) for d in depths])
+    axes.set_xlabel("pooling ratio per layer")
+    axes.set_ylabel("convolutions, each with a pool")
+    axes.grid(visible=False)
+    caption = (
+        "Mean test accuracy at the end of the budget, and the final size below it. Down a column the network gets "
+        "deeper; empty cells are networks that the map is too small for, or that have no finished run."
+    )
+    alt = "Depth by ratio. " + " ".join(
+        f"{depth} conv, ratio {ratio:.4g}: {100 * mean_:.1f} %." for (depth, ratio), (_, mean_) in sorted(cells.items())
+    )
+    return _finish(canvas, f"{_file(experiment)}-map", "Depth × ratio", caption, alt)
+
+
+def ending(results: Results, experiment: Experiment) -> list[tuple[Variant, Estimate]]:
+    """The variants with finished runs, and their accuracy at the end over seeds."""
+    found = []
+    for variant in experiment.variants:
+        if variant.settings.get("task") == "gradient":
+            continue
+        by_seed, _ = scores(results, experiment, variant)
+        if by_seed:
+            found.append((variant, estimates.estimate([by_seed[seed] for seed in sorted(by_seed)])))
+    return found
+
+
+# ---- looks ----
+
+
+@dataclass(frozen=True)
+class Look:
+    colour: str
+    marker: str
+
+
+def _looks(variants: Iterable[Variant]) -> dict[str, Look]:
+    """A colour and a marker for each pooling; max pooling is always grey."""
+    pools = {variant.pool: variant.is_max for variant in variants}
+    others = [pool for pool, is_max in pools.items() if not is_max]
+    looks = {pool: Look(GREY, "o") for pool, is_max in pools.items() if is_max}
+    for i, pool in enumerate(others):
+        looks[pool] = Look(PALETTE[i % len(PALETTE)], MARKERS[(i + 1) % len(MARKERS)])
+    return looks
+
+
+def _legend(canvas: Canvas, looks: Mapping[str, Look]) -> None:
+    shown = list(looks.items())[:MOST_LINES]
+    handles = [Line2D([], [], color=look.colour, marker=look.marker, label=name) for name, look in shown]
+    canvas.legend(handles=handles, loc="outside upper left", ncols=min(4, len(shown)))
+
+
+def _short_pool(variant: Variant) -> str:
+    """The pooling as far as it changes sizes: "max pool", "FMP 1.47"."""
+    ratio = variant.settings.get("pool.ratio")
+    return f"FMP {ratio:.4g}" if variant.is_fmp and isinstance(ratio, int | float) else variant.pool
+
+
+def _percent(mean: Estimate) -> tuple[float, float, float]:
+    low = mean.mean if mean.low is None else mean.low
+    high = mean.mean if mean.high is None else mean.high
+    return 100 * mean.mean, 100 * low, 100 * high
+
+
+def _interval_words() -> str:
+    return f"{estimates.LEVEL:.0%} interval over seeds".replace("%", " %")
+
+
+def _span(values: Sequence[int]) -> str:
+    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _cut(words: str, longest: int) -> str:
+    return words if len(words) <= longest else words[: longest - 1] + "…"
+
+
+def _file(experiment: Experiment) -> str:
+    """The experiment's name as a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", experiment.name)[:80] or "single-runs"
+
+
+# ---- matplotlib ----
+
+
+def _blank(height: float, width: float = WIDTH) -> Canvas:
+    return Canvas(figsize=(width, height), layout="constrained")
+
+
+def _canvas(height: float, width: float = WIDTH) -> tuple[Canvas, Axes]:
+    canvas = _blank(height, width)
+    return canvas, canvas.subplots()
+
+
+def _finish(canvas: Canvas, name: str, title: str, caption: str, alt: str) -> Figure:
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context({"svg.hashsalt": name}):
+        canvas.savefig(out, format="svg", metadata=nothing)
+    return Figure(name, title, caption, alt, out.getvalue())

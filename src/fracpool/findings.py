@@ -1,0 +1,600 @@
+"""Verdicts: what an experiment's findings claim, held against its runs. No verdict is written by hand.
+
+A finding is data in `experiments/NAME.yaml`, under `experiment.findings`, by its id:
+
+    F2:
+      claim, source, comparison: text
+      parts:                       # what is compared; the finding's verdict follows from the parts that count
+        - kind: gap                # final_size, gap, comparable, better or check
+          title: what it compares, in words
+          a: {pool.kind: fmp, …}   # selects the variant whose config has these values; must select just one
+          b: {pool.kind: max, …}
+          …                        # the margin and other fields of the kind, below
+          counts: true             # false: judged and shown, but no part of the verdict ("when", "why")
+
+The kinds and their rules (ALPHA = 5 %; a − b is paired by seed):
+
+- `final_size` (variant, size): reproduced if the map before the dense layers is size × size, else not.
+- `gap` (a, b, range, margin, at, metric): the claim is that a − b lies in `range`, widened by `margin` on both
+  sides since claims come without an interval. Reproduced if two one-sided tests place the mean inside; not
+  reproduced if a test places it outside.
+- `comparable` (a, b, margin, at, metric): the same with the range −margin … margin.
+- `better` (a, b, margin, at, metric): reproduced if a one-sided test finds a − b > 0; not reproduced if it
+  finds a − b < margin, the smallest advantage worth the name.
+  With `match: final_size` in place of fixed variants, every pair of variants with equal final size is compared,
+  where `a` and `b` select sets, and a is the one with more convolutions.
+- `check` (variant, metric, limit, above): every run's |metric| is at most `limit` (with above: more than it);
+  limit is a number or the name of another metric of the record.
+
+`at` is an epoch, `end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one
+test pass, the default) or averaged_accuracy (repeated passes, at the end only).
+
+Otherwise, and with fewer than MIN_SEEDS common seeds, the part is inconclusive, with the number of seeds that the
+seen spread asks for. The p-values of the parts of a finding that count are corrected together (Holm), and so are
+those that do not count. A finding is not reproduced if a counted part is not; reproduced if all are; not run if
+nothing that counts was run; else inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fracpool import estimates
+from fracpool.estimates import Estimate
+from fracpool.records import RecordError
+from fracpool.table import Experiment, Results, Variant, number, size_text, text
+
+ALPHA = 0.05
+REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
+VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN)
+METRICS = ("test_accuracy", "averaged_accuracy")
+SCHEMA = 1  # of findings.json
+
+
+class NotJudged(Exception):
+    """A part that cannot be judged; the text says why."""
+
+
+@dataclass
+class Part:
+    """One comparison of a finding and what came of it."""
+
+    kind: str
+    title: str
+    counts: bool
+    verdict: str = NOT_RUN
+    reason: str = ""
+    claimed: str = ""
+    seen: str = ""
+    numbers: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    tests: Tests | None = None
+
+
+@dataclass(frozen=True)
+class Tests:
+    """p-values for and against the claim, and the number of seeds that would settle it."""
+
+    p_for: float
+    p_against: float
+    needed: int | None
+
+
+@dataclass
+class Finding:
+    """A claim with its parts and the verdict that follows from them."""
+
+    id: str
+    experiment: str
+    claim: str
+    source: str
+    comparison: str
+    parts: list[Part]
+    verdict: str = NOT_RUN
+    reason: str = ""
+
+    @property
+    def counted(self) -> list[Part]:
+        return [part for part in self.parts if part.counts]
+
+    @property
+    def context(self) -> list[Part]:
+        return [part for part in self.parts if not part.counts]
+
+
+def judge(results: Results) -> list[Finding]:
+    """All findings of a results folder with their verdicts, sorted by id."""
+    found = [
+        _judge_finding(results, experiment, given)
+        for experiment in results.experiments
+        for given in experiment.findings
+    ]
+    return sorted(found, key=lambda f: (_natural(f.id), f.experiment))
+
+
+def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The content of findings.json. Differences and accuracies are fractions, not per cent."""
+    return {
+        "schema": SCHEMA,
+        "alpha": ALPHA,
+        "interval": f"{estimates.LEVEL:.0%} {estimates.METHOD}",
+        "findings": [
+            {
+                "id": f.id,
+                "experiment": f.experiment,
+                "claim": f.claim,
+                "source": f.source,
+                "comparison": f.comparison,
+                "verdict": f.verdict,
+                "reason": f.reason,
+                "parts": [
+                    {
+                        "kind": p.kind,
+                        "title": p.title,
+                        "counts": p.counts,
+                        "claimed": p.claimed,
+                        "verdict": p.verdict,
+                        "reason": p.reason,
+                        "numbers": p.numbers,
+                        "notes": p.notes,
+                    }
+                    for p in f.parts
+                ],
+            }
+            for f in findings
+        ],
+    }
+
+
+# ---- a finding ----
+
+
+def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str, Any]) -> Finding:
+    finding = Finding(
+        id=text(given.get("id") or "?", 40),
+        experiment=experiment.name,
+        claim=text(given.get("claim") or "", 1000),
+        source=text(given.get("source") or "", 1000),
+        comparison=text(given.get("comparison") or "", 1000),
+        parts=[],
+    )
+    for spec in _specs(given):
+        finding.parts += _judge_part(results, experiment, spec)
+    for family in (finding.counted, finding.context):
+        _decide(family)
+    finding.verdict, finding.reason = _conclude(finding)
+    return finding
+
+
+def _specs(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The parts as given, one for each epoch where `at` is a list."""
+    parts = given.get("parts")
+    if not isinstance(parts, list):
+        return []
+    specs: list[Mapping[str, Any]] = []
+    for part in parts:
+        if isinstance(part, Mapping) and isinstance(part.get("at"), list):
+            specs += [{**part, "at": at} for at in part["at"]]
+        else:
+            specs.append(part if isinstance(part, Mapping) else {})
+    return specs
+
+
+def _judge_part(results: Results, experiment: Experiment, spec: Mapping[str, Any]) -> list[Part]:
+    kind = str(spec.get("kind"))
+    part = Part(text(kind, 40), text(spec.get("title") or kind), bool(spec.get("counts", True)))
+    if kind not in KINDS:
+        part.verdict = INCONCLUSIVE
+        part.reason = f"unknown kind {part.kind!r}; it is one of {', '.join(KINDS)}"
+        return [part]
+    if kind == "better" and spec.get("match") == "final_size":
+        return _matched_parts(results, experiment, spec, part)
+    _attempt(part, partial(KINDS[kind], results, experiment, spec, part))
+    return [part]
+
+
+def _attempt(part: Part, judging: Callable[[], None]) -> None:
+    """Runs a kind's rule; what cannot be judged, or is described wrongly, says so in place of a verdict."""
+    try:
+        judging()
+    except NotJudged as why:
+        part.reason = str(why)
+    except (KeyError, TypeError, ValueError) as error:
+        part.verdict = INCONCLUSIVE
+        part.reason = f"the finding is not described rightly ({type(error).__name__}: {text(error, 120)})"
+
+
+def _decide(family: Sequence[Part]) -> None:
+    """Turns the p-values of parts that are read together into verdicts."""
+    tested = [part for part in family if part.tests is not None]
+    p_for = estimates.holm([p.tests.p_for for p in tested if p.tests])
+    p_against = estimates.holm([p.tests.p_against for p in tested if p.tests])
+    for part, adjusted_for, adjusted_against in zip(tested, p_for, p_against, strict=True):
+        assert part.tests is not None
+        part.numbers |= {
+            "p_for": part.tests.p_for,
+            "p_against": part.tests.p_against,
+            "p_for_holm": adjusted_for,
+            "p_against_holm": adjusted_against,
+            "family": len(tested),
+        }
+        if adjusted_for <= ALPHA:
+            part.verdict = REPRODUCED
+        elif adjusted_against <= ALPHA:
+            part.verdict = NOT_REPRODUCED
+        else:
+            part.verdict = INCONCLUSIVE
+            part.numbers["seeds_needed"] = part.tests.needed
+            part.reason = _too_wide(part)
+
+
+def _too_wide(part: Part) -> str:
+    needed, n = (part.tests.needed if part.tests else None), part.numbers["n"]
+    if needed is None:
+        return f"{n} seeds do not settle it, and more than {estimates.MOST_SEEDS} would be needed at this spread"
+    return f"{n} seeds do not settle it; about {max(needed, n + 1)} would at this spread"
+
+
+def _conclude(finding: Finding) -> tuple[str, str]:
+    counted = finding.counted
+    if not counted:
+        return INCONCLUSIVE, "the finding names no comparison that counts"
+    by_verdict = {v: [p for p in counted if p.verdict == v] for v in VERDICTS}
+    if by_verdict[NOT_REPRODUCED]:
+        return NOT_REPRODUCED, _titles(by_verdict[NOT_REPRODUCED])
+    if len(by_verdict[REPRODUCED]) == len(counted):
+        return REPRODUCED, _titles(counted)
+    if len(by_verdict[NOT_RUN]) == len(counted):
+        return NOT_RUN, "; ".join(dict.fromkeys(p.reason for p in counted))
+    open_parts = by_verdict[INCONCLUSIVE] + by_verdict[NOT_RUN]
+    return INCONCLUSIVE, "; ".join(dict.fromkeys(f"{p.title}: {p.reason}" for p in open_parts))
+
+
+def _titles(parts: Sequence[Part]) -> str:
+    return "; ".join(f"{p.title}: {p.seen}" if p.seen else p.title for p in parts)
+
+
+# ---- the kinds ----
+
+
+def _final_size(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    wanted = int(spec["size"])
+    part.claimed = f"{wanted}×{wanted}"
+    variant = select_one(experiment, spec["variant"])
+    if not variant.sizes:
+        raise NotJudged(f"{variant.name} has no map")
+    final = variant.sizes[-1]
+    part.seen = " → ".join(size_text(s) for s in variant.sizes)
+    part.numbers = {"variant": variant.name, "final_height": final[0], "final_width": final[1], "claimed": wanted}
+    part.verdict = REPRODUCED if final == (wanted, wanted) else NOT_REPRODUCED
+    part.reason = f"{variant.name} ends at {size_text(final)}"
+
+
+def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    metric, limit, above = str(spec["metric"]), spec["limit"], bool(spec.get("above", False))
+    variants = select(experiment, spec.get("variant") or {})
+    _need_runs(experiment)
+    values, limits, failed = [], [], 0
+    for record in _records(results, experiment, variants):
+        if record.status != "completed":
+            failed += 1
+            continue
+        try:
+            metrics = record.data["metrics"]
+            value = number(metrics.get(metric), metric)
+            bound = number(metrics.get(limit) if isinstance(limit, str) else limit, "limit")
+        except (RecordError, AttributeError) as error:
+            part.notes.append(f"{record.run_id}: {error}")
+            continue
+        assert value is not None and bound is not None
+        values.append(abs(value))
+        limits.append(bound)
+    if failed:
+        part.notes.append(f"{failed} runs did not end well and are left out")
+    if not values:
+        raise NotJudged(f"no run has {metric}")
+    sign = ">" if above else "≤"
+    part.claimed = f"{metric.replace('_', ' ')} {sign} {_limit_text(limits)}"
+    held = [(v > b) if above else (v <= b) for v, b in zip(values, limits, strict=True)]
+    worst = min(values) if above else max(values)
+    part.numbers = {
+        "n": len(values),
+        "metric": metric,
+        "worst": worst,
+        "limit": limits[0] if len(set(limits)) == 1 else sorted(set(limits)),
+        "held": sum(held),
+    }
+    part.seen = f"{'smallest' if above else 'largest'} {worst:.2g} over {len(values)} runs"
+    part.verdict = REPRODUCED if all(held) else NOT_REPRODUCED
+    part.reason = f"{sum(held)} of {len(values)} runs hold it"
+
+
+def _limit_text(limits: Sequence[float]) -> str:
+    low, high = min(limits), max(limits)
+    return f"{low:.2g}" if low == high else f"{low:.2g} to {high:.2g}"
+
+
+def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    low, high = sorted(float(bound) for bound in spec["range"])
+    margin = float(spec["margin"])
+    part.claimed = f"{points(low)} to {points(high)} points, ± {100 * margin:g}"
+    _compare_inside(results, experiment, spec, part, low - margin, high + margin)
+
+
+def _comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    margin = float(spec["margin"])
+    part.claimed = f"within ± {100 * margin:g} points"
+    _compare_inside(results, experiment, spec, part, -margin, margin)
+
+
+def _compare_inside(
+    results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part, low: float, high: float
+) -> None:
+    if not low < high:
+        raise ValueError("margin must be above 0")
+    a, b = select_one(experiment, spec["a"]), select_one(experiment, spec["b"])
+    sample = _paired(results, experiment, a, b, spec, part)
+    part.numbers |= {"judged_low": low, "judged_high": high}
+    if sample is None:
+        return
+    mean = float(sample.mean())
+    part.tests = Tests(
+        estimates.p_inside(sample, low, high),
+        estimates.p_outside(sample, low, high),
+        estimates.seeds_needed(sample, min(abs(mean - low), abs(mean - high))),
+    )
+
+
+def _better(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    a, b = select_one(experiment, spec["a"]), select_one(experiment, spec["b"])
+    _compare_better(results, experiment, a, b, spec, part)
+
+
+def _compare_better(
+    results: Results, experiment: Experiment, a: Variant, b: Variant, spec: Mapping[str, Any], part: Part
+) -> None:
+    margin = float(spec["margin"])
+    if margin <= 0:
+        raise ValueError("margin must be above 0")
+    part.claimed = f"above 0; less than {100 * margin:g} points would refute it"
+    sample = _paired(results, experiment, a, b, spec, part)
+    part.numbers["margin"] = margin
+    if sample is None:
+        return
+    mean = float(sample.mean())
+    part.tests = Tests(
+        estimates.p_above(sample, 0.0),
+        estimates.p_below(sample, margin),
+        estimates.seeds_needed(sample, max(abs(mean), abs(margin - mean))),
+    )
+
+
+def _matched_parts(
+    results: Results, experiment: Experiment, spec: Mapping[str, Any], whole: Part
+) -> list[Part]:
+    """One part for each pair of variants of equal final size: the deeper against the shallower."""
+    pairs: list[tuple[Variant, Variant]] = []
+    _attempt(whole, lambda: pairs.extend(_equal_final_size(experiment, spec)))
+    if whole.reason:
+        return [whole]
+    if not pairs:
+        whole.reason = "no two of the variants end at the same size"
+        return [whole]
+    parts = []
+    for deep, shallow in pairs:
+        title = f"{deep.name} against {shallow.name}, both ending at {size_text(deep.sizes[-1])}"
+        part = Part(whole.kind, title, whole.counts)
+        _attempt(part, partial(_compare_better, results, experiment, deep, shallow, spec, part))
+        parts.append(part)
+    return parts
+
+
+def _equal_final_size(experiment: Experiment, spec: Mapping[str, Any]) -> list[tuple[Variant, Variant]]:
+    depth = "model.conv_layers"
+    deep = select(experiment, spec.get("a") or {})
+    shallow = select(experiment, spec.get("b") or {})
+    return [
+        (a, b)
+        for a in deep
+        for b in shallow
+        if a.sizes and b.sizes and a.sizes[-1] == b.sizes[-1] and a.settings[depth] > b.settings[depth]
+    ]
+
+
+KINDS: dict[str, Callable[[Results, Experiment, Mapping[str, Any], Part], None]] = {
+    "final_size": _final_size,
+    "gap": _gap,
+    "comparable": _comparable,
+    "better": _better,
+    "check": _check,
+}
+
+
+# ---- variants and their scores ----
+
+
+def select(experiment: Experiment, selector: Mapping[str, Any]) -> list[Variant]:
+    """The variants whose config has all these values, by dotted key."""
+    if not isinstance(selector, Mapping):
+        raise TypeError(f"a selector is a mapping of config keys to values, not {text(selector, 40)!r}")
+    return [
+        variant
+        for variant in experiment.variants
+        if all(_same(variant.settings.get(key, _ABSENT), value) for key, value in selector.items())
+    ]
+
+
+_ABSENT = object()
+
+
+def _same(seen: Any, wanted: Any) -> bool:
+    if isinstance(seen, bool) or isinstance(wanted, bool):
+        return seen is wanted
+    if isinstance(seen, int | float) and isinstance(wanted, int | float):
+        return math.isclose(seen, wanted, rel_tol=1e-9)
+    return bool(seen == wanted)
+
+
+def select_one(experiment: Experiment, selector: Mapping[str, Any]) -> Variant:
+    """The one variant that a selector means, or NotJudged."""
+    found = select(experiment, selector)
+    if len(found) == 1:
+        return found[0]
+    wanted = ", ".join(f"{text(k, 60)}={text(v, 60)}" for k, v in selector.items())
+    if not found:
+        raise NotJudged(f"the newest sweep has no variant with {wanted}")
+    raise NotJudged(f"{len(found)} variants of the newest sweep have {wanted}; a comparison needs just one")
+
+
+def scores(
+    results: Results, experiment: Experiment, variant: Variant, at: int | str = "end", metric: str = "test_accuracy"
+) -> tuple[dict[int, float], list[str]]:
+    """Accuracy by seed of a variant's completed runs, and a note for each run that is left out."""
+    found: dict[int, float] = {}
+    notes: list[str] = []
+    doubled: set[int] = set()
+    for record in _records(results, experiment, [variant]):
+        seed = int(record.data["seed"])
+        if record.status != "completed":
+            notes.append(f"{variant.name}, seed {seed}: {record.status}")
+            continue
+        try:
+            value = _score(record, at, metric)
+        except RecordError as error:
+            notes.append(f"{variant.name}, seed {seed}: {text(str(error).replace(f'{results.root}/', ''))}")
+            continue
+        if seed in found:
+            doubled.add(seed)
+        found[seed] = value
+    for seed in sorted(doubled):
+        del found[seed]
+        notes.append(f"{variant.name}, seed {seed}: two records in one sweep, neither is used")
+    return found, notes
+
+
+def _records(results: Results, experiment: Experiment, variants: Sequence[Variant]) -> list[Any]:
+    ids = {variant.id for variant in variants}
+    planned = (results.records.get(run) for run in experiment.planned)
+    return [record for record in planned if record is not None and str(record.data["variant_id"]) in ids]
+
+
+def _score(record: Any, at: int | str, metric: str) -> float:
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}")
+    if at == "end":
+        value = number(record.data["metrics"].get(metric), metric)
+        assert value is not None
+        return value
+    if metric != "test_accuracy":
+        raise ValueError(f"{metric} is known at the end only")
+    for row in record.history():
+        if row["epoch"] == at:
+            return float(number(row["test_accuracy"], f"test_accuracy of epoch {at}") or 0.0)
+    raise RecordError(f"has no epoch {at}")
+
+
+def _need_runs(experiment: Experiment) -> None:
+    if experiment.not_run:
+        raise NotJudged(f"not run: {experiment.not_run}")
+
+
+def _paired(
+    results: Results, experiment: Experiment, a: Variant, b: Variant, spec: Mapping[str, Any], part: Part
+) -> np.ndarray | None:
+    """Differences a − b of the seeds that both have; None (and the part says why) if they are too few."""
+    _need_runs(experiment)
+    at, metric = spec.get("at", "end"), str(spec.get("metric", "test_accuracy"))
+    scores_a, notes_a = scores(results, experiment, a, at, metric)
+    scores_b, notes_b = scores(results, experiment, b, at, metric)
+    part.notes += [*notes_a, *notes_b]
+    if at != "end":
+        part.title += f", after {at} epoch{'s' if at != 1 else ''}"
+    seeds = sorted(set(scores_a) & set(scores_b))
+    sample = np.array([scores_a[seed] - scores_b[seed] for seed in seeds])
+    part.numbers = {"n": len(seeds), "seeds": seeds, "at": at, "metric": metric, "a": a.name, "b": b.name}
+    if not seeds:
+        raise NotJudged("; ".join(part.notes[:3]) or "no seed has a record for both")
+    mean = estimates.estimate(sample)
+    part.numbers |= {
+        "mean_a": float(np.mean([scores_a[s] for s in seeds])),
+        "mean_b": float(np.mean([scores_b[s] for s in seeds])),
+        "difference": mean.mean,
+        "low": mean.low,
+        "high": mean.high,
+    }
+    part.seen = difference_text(mean)
+    if at == "end":
+        part.numbers["mcnemar"] = _mcnemar(results, experiment, a, b, seeds, metric)
+    if len(seeds) < estimates.MIN_SEEDS:
+        part.verdict = INCONCLUSIVE
+        part.numbers["seeds_needed"] = estimates.MIN_SEEDS
+        part.reason = f"{len(seeds)} common seeds; at least {estimates.MIN_SEEDS} are needed"
+        return None
+    return sample
+
+
+def _mcnemar(
+    results: Results, experiment: Experiment, a: Variant, b: Variant, seeds: Sequence[int], metric: str
+) -> dict[str, Any] | None:
+    """McNemar's test on the same test images, once for each seed (Holm over the seeds)."""
+    right_a, right_b = (_right(results, experiment, v, metric) for v in (a, b))
+    tested = []
+    for seed in seeds:
+        if seed in right_a and seed in right_b:
+            (labels_a, ok_a), (labels_b, ok_b) = right_a[seed], right_b[seed]
+            if np.array_equal(labels_a, labels_b):
+                tested.append(estimates.mcnemar_test(ok_a, ok_b))
+    if not tested:
+        return None
+    adjusted = estimates.holm([p for _, _, p in tested])
+    return {
+        "seeds": len(tested),
+        "only_a_right": float(np.mean([t[0] for t in tested])),
+        "only_b_right": float(np.mean([t[1] for t in tested])),
+        "significant": sum(p <= ALPHA for p in adjusted),
+        "smallest_p": min(adjusted),
+    }
+
+
+def _right(
+    results: Results, experiment: Experiment, variant: Variant, metric: str
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """By seed: the labels of the test images, and which of them the run classed rightly."""
+    name = "one_pass" if metric == "test_accuracy" else "averaged"
+    found = {}
+    for record in _records(results, experiment, [variant]):
+        try:
+            arrays = record.predictions()
+            labels, chosen = arrays["labels"], arrays[name].argmax(axis=1)
+        except (RecordError, KeyError, ValueError, AttributeError):
+            continue
+        if labels.shape == chosen.shape:
+            found[int(record.data["seed"])] = (labels, chosen == labels)
+    return found
+
+
+# ---- words ----
+
+
+def points(fraction: float, digits: int = 1) -> str:
+    """A difference of accuracies in percentage points, signed: −2.3."""
+    shown = f"{100 * fraction:+.{digits}f}"
+    return "0" if float(shown) == 0 else shown.replace("-", "−")
+
+
+def difference_text(mean: Estimate) -> str:
+    if mean.low is None or mean.high is None:
+        return f"{points(mean.mean)} points, n = {mean.n}"
+    return f"{points(mean.mean)} points [{points(mean.low)}, {points(mean.high)}], n = {mean.n}"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts F2 before F10."""
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name)]

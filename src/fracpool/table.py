@@ -1,0 +1,439 @@
+"""Run records as tidy tables: one row per run, and the experiments that the runs belong to.
+
+A results folder may come from a stranger, so nothing in a record is trusted: a value of a wrong type sets
+the record aside with one line, and text is cut and freed of control characters before anything shows it.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pandas as pd
+
+from fracpool.poolings import POOLINGS
+from fracpool.records import Record, RecordError, Store
+
+COLUMNS = (
+    "experiment", "variant", "dataset", "pool", "ratio", "conv_layers", "final_height", "final_width",
+    "parameters", "macs", "train_examples", "epochs", "seed", "test_accuracy", "test_error", "repeats",
+    "train_seconds", "status", "run_id",
+)  # fmt: skip
+COUNTS = (
+    "conv_layers", "final_height", "final_width", "parameters", "macs", "train_examples", "epochs", "seed",
+    "repeats", "test_examples",
+)  # fmt: skip
+LOOSE = ""  # the name of the experiment that holds the runs of no experiment
+LONGEST_TEXT = 300
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network without its seed. `name` tells it from the other variants of its experiment."""
+
+    id: str
+    name: str
+    config: Mapping[str, Any]
+    geometry: Mapping[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The config by dotted keys: {"pool.kind": "fmp", "model.conv_layers": 2, …}."""
+        return flatten(self.config)
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of the map that enters, and after every layer that changes it."""
+        return sizes(self.geometry)
+
+    @property
+    def pool(self) -> str:
+        """What its pooling is called: "max pool", "FMP 1.47 random"."""
+        return pool_name(self.config.get("pool") or {})
+
+    @property
+    def is_fmp(self) -> bool:
+        return self.settings.get("pool.kind") == "fmp"
+
+    @property
+    def is_max(self) -> bool:
+        return self.settings.get("pool.kind") == "max"
+
+    @property
+    def depth(self) -> int:
+        """Number of convolutions; 0 where there is no network."""
+        given = self.settings.get("model.conv_layers")
+        return given if isinstance(given, int) else 0
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        """Its settings without those of the pooling: equal for networks that differ by their pooling only."""
+        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k != "repeats"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a sweep file says: the variants of the newest sweep, its planned runs and its findings."""
+
+    name: str
+    title: str
+    question: str
+    variants: tuple[Variant, ...] = ()
+    findings: tuple[Mapping[str, Any], ...] = ()
+    planned: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
+    impossible: tuple[Mapping[str, str], ...] = ()
+    not_run: str | None = None
+    command: str = ""
+    commit: str = ""
+
+
+@dataclass
+class Results:
+    """A results folder as read: experiments, the runs table, the records by id, and what could not be used.
+
+    `runs` has COLUMNS and some more (variant_id, averaged_accuracy, seconds_per_epoch, …), one row per run.
+    """
+
+    root: Path
+    experiments: list[Experiment]
+    runs: pd.DataFrame
+    records: dict[str, Record]
+    problems: list[str] = field(default_factory=list)
+
+    def of(self, experiment: Experiment) -> pd.DataFrame:
+        """The planned runs of an experiment that have a record."""
+        return self.runs[self.runs["run_id"].isin(set(experiment.planned))]
+
+    def missing(self, experiment: Experiment) -> list[str]:
+        """Planned runs without a record."""
+        return [run for run in experiment.planned if run not in self.records]
+
+
+def read(root: Path) -> Results:
+    """Reads a results folder; damaged files become lines in `problems`, never an exception."""
+    store = Store(root)
+    reading = store.read()
+    sweeps, sweep_problems = store.read_sweeps()
+    problems = [*reading.problems, *sweep_problems]
+    rows: list[dict[str, Any]] = []
+    records: dict[str, Record] = {}
+    for record in reading.records:
+        try:
+            rows.append(_row(record))
+            records[record.run_id] = record
+        except RecordError as error:
+            problems.append(str(error))
+    experiments = []
+    for name, sweep in sorted(sweeps.items()):
+        try:
+            experiments.append(_experiment(name, sweep))
+        except RecordError as error:
+            problems.append(f"{store.sweeps / name}.json: {error}; run the sweep again")
+    runs = _typed(pd.DataFrame(rows, columns=_all_columns()))
+    experiments += _loose(runs, experiments, records)
+    runs["experiment"] = _memberships(runs["run_id"], experiments)
+    runs["variant"] = _names_over_all(runs, records)
+    prefix = f"{root}/"
+    shown = [text(problem.replace(prefix, ""), 600) for problem in problems]
+    return Results(root, experiments, runs, records, shown)
+
+
+def write(results: Results) -> None:
+    """Writes runs.csv and runs.parquet: exactly COLUMNS, one row per run, sorted by experiment and variant."""
+    order = ["experiment", "variant", "seed", "run_id"]
+    table = results.runs.sort_values(order, kind="stable")[list(COLUMNS)].reset_index(drop=True)
+    write_csv(table, results.root / "runs.csv")
+    table.to_parquet(results.root / "runs.parquet", index=False)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Writes a CSV that a spreadsheet opens without running anything in it.
+
+    Text that starts like a formula gets an apostrophe in front (OWASP, "CSV Injection").
+    """
+    safe = table.copy()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = safe[name].map(_no_formula)
+    safe.to_csv(path, index=False, lineterminator="\n")
+
+
+def _no_formula(value: Any) -> Any:
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def sizes(geometry: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """(height, width) of the input map and after each layer that changes it, up to the dense layers."""
+    found: list[tuple[int, int]] = []
+    for layer in geometry.get("layers", ()):
+        if layer["kind"] == "flatten":
+            break
+        size = (layer["height"], layer["width"])
+        if not found or found[-1] != size:
+            found.append(size)
+    return found
+
+
+def pool_name(pool: Mapping[str, Any]) -> str:
+    """The name that the registry of poolings gives; the bare kind where it knows none."""
+    try:
+        return text(POOLINGS[pool["kind"]].label(cast(Any, SimpleNamespace(**pool))), 80)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return text(pool.get("kind", "unknown pool"), 80)
+
+
+def network_names(variants: Sequence[Variant]) -> dict[str, str]:
+    """By variant id: what its network is called without its pooling: "2 conv", "2 conv, batch norm"."""
+    networks: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for variant in variants:
+        networks.setdefault(_network_key(variant), (f"{variant.depth} conv", variant.rest))
+    names = dict(zip(networks, distinct_names(list(networks.values())), strict=True))
+    return {variant.id: names[_network_key(variant)] for variant in variants}
+
+
+def _network_key(variant: Variant) -> str:
+    return repr(sorted(variant.rest.items(), key=lambda item: item[0]))
+
+
+def size_text(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
+
+
+def text(value: Any, longest: int = LONGEST_TEXT) -> str:
+    """Text from a record as it may be shown: one line, no control or direction marks, not too long."""
+    shown = "".join(
+        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c
+        for c in str(value)[: 2 * longest]
+    )
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def number(value: Any, name: str, optional: bool = False) -> float | None:
+    """A finite number from a record, or RecordError."""
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RecordError(f"{name} is {text(value, 40)!r}, no number")
+    return value
+
+
+# ---- one record → one row ----
+
+
+def _all_columns() -> list[str]:
+    extra = ["variant_id", "label", "averaged_accuracy", "seconds_per_epoch", "test_examples", "finished"]
+    return [*COLUMNS, *extra]
+
+
+def _row(record: Record) -> dict[str, Any]:
+    try:
+        return _unchecked_row(record.data)
+    except (RecordError, AttributeError, KeyError, TypeError, ValueError) as error:
+        what = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
+        place = record.folder / "record.json"
+        raise RecordError(f"{place}: {what}; set the folder aside and run it again") from None
+
+
+def _typed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Whole numbers stay whole where some are missing, and empty columns have a type."""
+    measures = ("ratio", "test_accuracy", "test_error", "train_seconds", "averaged_accuracy", "seconds_per_epoch")
+    types = dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(measures, "float64")
+    return runs.astype(types)
+
+
+def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
+    config, metrics, timings = data["config"], data["metrics"], data.get("timings") or {}
+    geometry, about = _checked_geometry(data["geometry"]), data.get("data") or {}
+    pool, model, budget = config["pool"], config.get("model") or {}, config.get("budget") or {}
+    for part in (config, metrics, timings, about, pool, model, budget):
+        if not isinstance(part, Mapping):
+            raise RecordError(f"holds {text(part, 40)!r} in place of a group of fields")
+    numeric = {
+        "ratio": pool.get("ratio"),
+        "conv_layers": model.get("conv_layers"),
+        "final_height": geometry.get("final_height"),
+        "final_width": geometry.get("final_width"),
+        "parameters": geometry.get("parameters"),
+        "macs": geometry.get("macs"),
+        "train_examples": about.get("train_examples", budget.get("train_examples")),
+        "epochs": budget.get("epochs"),
+        "test_accuracy": metrics.get("test_accuracy"),
+        "test_error": metrics.get("test_error"),
+        "repeats": metrics.get("repeats"),
+        "train_seconds": timings.get("train_seconds"),
+        "averaged_accuracy": metrics.get("averaged_accuracy"),
+        "seconds_per_epoch": timings.get("seconds_per_epoch"),
+        "test_examples": about.get("test_examples"),
+    }
+    if data["status"] == "completed" and config.get("task") != "gradient":
+        number(metrics.get("test_accuracy"), "test_accuracy")
+    row: dict[str, Any] = {name: number(value, name, optional=True) for name, value in numeric.items()}
+    for name in COUNTS:
+        if row.get(name) is not None and (row[name] != int(row[name]) or abs(row[name]) >= 2**63):
+            raise RecordError(f"{name} is {row[name]}, no whole number")
+    seed = data["seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise RecordError(f"seed is {text(seed, 40)!r}, no whole number")
+    return row | {
+        "dataset": text((config.get("dataset") or {}).get("name", about.get("name", ""))),
+        "pool": text(pool["kind"]),
+        "seed": seed,
+        "status": data["status"],
+        "run_id": text(data["run_id"]),
+        "variant_id": text(data["variant_id"]),
+        "label": text(data.get("label") or "unnamed"),
+        "finished": text(data.get("finished", "")),
+    }
+
+
+def _checked_geometry(geometry: Any) -> Mapping[str, Any]:
+    """A record's geometry, or RecordError; a check without a network has an empty one."""
+    if not isinstance(geometry, Mapping):
+        raise RecordError("geometry is no group of fields")
+    layers = geometry.get("layers", [])
+    if not isinstance(layers, Sequence) or isinstance(layers, str):
+        raise RecordError("geometry.layers is no list")
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            raise RecordError("geometry.layers holds something that is no layer")
+        for name in ("height", "width"):
+            size = number(layer.get(name), f"{name} of a layer")
+            if size is None or not 0 <= size <= 10**6 or size != int(size):
+                raise RecordError(f"{name} of a layer is {size}")
+        if not isinstance(layer.get("kind"), str):
+            raise RecordError("a layer has no kind")
+    return geometry
+
+
+# ---- sweep files → experiments ----
+
+
+def _experiment(name: str, sweep: Mapping[str, Any]) -> Experiment:
+    try:
+        variants = sweep.get("variants") or []
+        labelled = [
+            (text(v["variant_id"]), text(v["label"]), v["config"], _checked_geometry(v.get("geometry") or {}))
+            for v in variants
+        ]
+        names = distinct_names([(label, flatten(config)) for _, label, config, _ in labelled])
+        return Experiment(
+            name=text(name),
+            title=text(sweep.get("title") or name),
+            question=text(sweep.get("question") or "", 600),
+            variants=tuple(
+                Variant(id_, shown, config, geometry)
+                for (id_, _, config, geometry), shown in zip(labelled, names, strict=True)
+            ),
+            findings=_findings(sweep.get("findings") or []),
+            planned=tuple(dict.fromkeys(_texts(sweep.get("runs")))),
+            older=tuple(_texts(sweep.get("older"))),
+            impossible=tuple(
+                {"label": text(entry["label"]), "reason": text(entry["reason"], 600)}
+                for entry in sweep.get("impossible") or []
+            ),
+            not_run=text(sweep["not_run"], 600) if sweep.get("not_run") else None,
+            command=text(sweep.get("command") or "", 2000),
+            commit=text(sweep.get("commit") or ""),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"not a sweep file ({type(error).__name__}: {error})") from None
+
+
+def _findings(given: Any) -> tuple[Mapping[str, Any], ...]:
+    """Findings as a list of {id, …}; a mapping id → finding, as the YAML has it, is the same thing."""
+    if isinstance(given, Mapping):
+        return tuple({"id": str(key), **value} for key, value in given.items())
+    return tuple(dict(finding) for finding in given)
+
+
+def _texts(values: Any) -> list[str]:
+    return [text(value) for value in values or ()]
+
+
+def _loose(
+    runs: pd.DataFrame, experiments: Iterable[Experiment], records: Mapping[str, Record]
+) -> list[Experiment]:
+    """The experiment of the runs that no sweep file names (made by single calls), if there are any."""
+    named = {run for e in experiments for run in (*e.planned, *e.older)}
+    loose = runs[~runs["run_id"].isin(named)]
+    if loose.empty:
+        return []
+    first = loose.drop_duplicates("variant_id")
+    found = [records[run].data for run in first["run_id"]]
+    names = distinct_names(
+        [(label, flatten(d["config"])) for label, d in zip(first["label"], found, strict=True)]
+    )
+    variants = [
+        Variant(id_, name, d["config"], d["geometry"])
+        for id_, name, d in zip(first["variant_id"], names, found, strict=True)
+    ]
+    return [Experiment(LOOSE, "Runs outside the experiments", "", tuple(variants), planned=tuple(loose["run_id"]))]
+
+
+def _memberships(run_ids: pd.Series, experiments: Iterable[Experiment]) -> list[str]:
+    members: dict[str, list[str]] = {}
+    for experiment in experiments:
+        for run in (*experiment.planned, *experiment.older):
+            members.setdefault(run, []).append(experiment.name)
+    return [";".join(sorted(set(members.get(run, [])))) for run in run_ids]
+
+
+def _names_over_all(runs: pd.DataFrame, records: Mapping[str, Record]) -> list[str]:
+    first = runs.drop_duplicates("variant_id")
+    labelled = [
+        (label, flatten(records[run].data["config"])) for label, run in zip(first["label"], first["run_id"], strict=True)
+    ]
+    by_id = dict(zip(first["variant_id"], distinct_names(labelled), strict=True))
+    return [by_id[id_] for id_ in runs["variant_id"]]
+
+
+def distinct_names(labelled: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Labels, each with the settings in which it differs from the others of the same label.
+
+    Args:
+        labelled: (label, flat settings) per variant.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for label, settings in labelled:
+        groups.setdefault(label, []).append(settings)
+    differing = {label: _differing_keys(group) for label, group in groups.items()}
+    names = []
+    for label, settings in labelled:
+        extra = [_setting_text(key, settings.get(key)) for key in differing[label]]
+        names.append(text(", ".join([label, *extra])))
+    return names
+
+
+def _differing_keys(group: Sequence[Mapping[str, Any]]) -> list[str]:
+    if len(group) == 1:
+        return []
+    keys = dict.fromkeys(key for settings in group for key in settings)
+    return [key for key in keys if len(Counter(repr(settings.get(key)) for settings in group)) > 1]
+
+
+def _setting_text(key: str, value: Any) -> str:
+    name = key.rsplit(".", 1)[-1].replace("_", " ")
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    if key == "dataset.name":
+        return str(value)
+    return f"{name} {value}"
