@@ -116,7 +116,8 @@ def test_equal_seeds_start_networks_equal_where_they_share_shapes():
         models.initialise(model, seed)
         return {layer.name: layer.get_weights()[0] for layer in model.layers if layer.get_weights()}
 
-    maximum, fmp, other = weights(PoolSettings(), 3), weights(PoolSettings(ratio=1.47, **FMP), 3), weights(PoolSettings(), 4)
+    maximum, other = weights(PoolSettings(), 3), weights(PoolSettings(), 4)
+    fmp = weights(PoolSettings(ratio=1.47, **FMP), 3)
     for name in ("conv1", "conv2", "logits"):
         assert np.array_equal(maximum[name], fmp[name])
         assert not np.array_equal(maximum[name], other[name])

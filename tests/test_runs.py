@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_a_run_with_its_record_is_skipped(train):
 def test_the_command_in_the_record_repeats_the_run(train, folder):
     train(*TINY, "pool=fmp", "pool.ratio=1.3", "pool.overlapping=true", "model.activation=relu", "optimizer=sgd")
     (record,) = Store(folder / "results" / "mine").read().records
-    words = record.data["command"].split()
+    words = shlex.split(record.data["command"])
     assert words[:3] == ["python", "-m", "fracpool.train"]
     result = train(*words[3:])
     assert "skipped" in result.out

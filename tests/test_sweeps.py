@@ -8,7 +8,7 @@ from fracpool.records import Store
 
 
 def test_a_grid_trains_each_network_once(train, folder):
-    grid = ["-m", *TINY, "budget.epochs=1", "pool=max,average", "model.conv_layers=2,5", "pool.ratio=1.4,1.47", "seed=0,1"]
+    grid = ["-m", *TINY, "pool=max,average", "model.conv_layers=2,5", "pool.ratio=1.4,1.47", "seed=0,1"]
     result = train(*grid)
     assert (result.code, result.err) == (0, "")
     assert "4 runs of 2 variants" in result.out
@@ -29,14 +29,14 @@ def test_a_plan_runs_nothing(train, folder):
 
 
 def test_the_sweep_of_the_issue_plans_as_written(train):
-    result = train(
-        *"-m dataset=mnist5k pool=max,fmp model.conv_layers=2,3 pool.ratio=1.4,1.47 seed=0,1,2 plan=true".split()
-    )
+    axes = ["pool=max,fmp", "model.conv_layers=2,3", "pool.ratio=1.4,1.47", "seed=0,1,2"]
+    result = train("-m", "dataset=mnist5k", *axes, "plan=true")
     assert "18 runs of 6 variants" in result.out
 
 
 def test_sweeping_over_option_groups_and_budgets(train):
-    result = train(*"-m dataset=mnist5k model=plain,asker budget=short,standard pool=max seed=0 plan=true".split())
+    axes = ["model=plain,asker", "budget=short,standard"]
+    result = train("-m", "dataset=mnist5k", *axes, "pool=max", "seed=0", "plan=true")
     assert "4 runs of 4 variants" in result.out
 
 
