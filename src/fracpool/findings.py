@@ -38,7 +38,6 @@ nothing that counts was run; else inconclusive.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,7 +48,7 @@ import numpy as np
 from fracpool import estimates
 from fracpool.estimates import Estimate
 from fracpool.records import RecordError
-from fracpool.table import Experiment, Results, Variant, number, size_text, text
+from fracpool.table import Experiment, Results, Variant, natural, number, size_text, text
 
 ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
@@ -116,7 +115,7 @@ def judge(results: Results) -> list[Finding]:
         for experiment in results.experiments
         for given in experiment.findings
     ]
-    return sorted(found, key=lambda f: (_natural(f.id), f.experiment))
+    return sorted(found, key=lambda f: (natural(f.id), f.experiment))
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -248,17 +247,35 @@ def _conclude(finding: Finding) -> tuple[str, str]:
         return INCONCLUSIVE, "the finding names no comparison that counts"
     by_verdict = {v: [p for p in counted if p.verdict == v] for v in VERDICTS}
     if by_verdict[NOT_REPRODUCED]:
-        return NOT_REPRODUCED, _titles(by_verdict[NOT_REPRODUCED])
+        return NOT_REPRODUCED, _told(by_verdict[NOT_REPRODUCED], counted) + _elsewhere(finding)
     if len(by_verdict[REPRODUCED]) == len(counted):
-        return REPRODUCED, _titles(counted)
+        return REPRODUCED, _told(counted, counted)
     if len(by_verdict[NOT_RUN]) == len(counted):
         return NOT_RUN, "; ".join(dict.fromkeys(p.reason for p in counted))
-    open_parts = by_verdict[INCONCLUSIVE] + by_verdict[NOT_RUN]
-    return INCONCLUSIVE, "; ".join(dict.fromkeys(f"{p.title}: {p.reason}" for p in open_parts))
+    return INCONCLUSIVE, _told(by_verdict[INCONCLUSIVE] + by_verdict[NOT_RUN], counted)
 
 
-def _titles(parts: Sequence[Part]) -> str:
-    return "; ".join(f"{p.title}: {p.seen}" if p.seen else p.title for p in parts)
+def _told(parts: Sequence[Part], counted: Sequence[Part]) -> str:
+    """What was seen in the parts that decided; where many count, how many these are and the first of them."""
+    lines = [f"{part.title}: {_seen_against_claim(part)}" for part in parts]
+    if len(counted) <= 3:
+        return "; ".join(lines)
+    return f"{len(parts)} of {len(counted)} comparisons are {parts[0].verdict}, such as {lines[0]}"
+
+
+def _seen_against_claim(part: Part) -> str:
+    if part.verdict in (INCONCLUSIVE, NOT_RUN):
+        return part.reason
+    if part.kind in ("gap", "comparable"):
+        return f"{part.seen} (claimed {part.claimed})"
+    return f"{part.seen}, not {part.claimed}" if part.verdict == NOT_REPRODUCED and part.kind == "final_size" else part.seen
+
+
+def _elsewhere(finding: Finding) -> str:
+    """Where the claim does hold, though not where it counts."""
+    refuted = {part.kind for part in finding.counted if part.verdict == NOT_REPRODUCED}
+    holds = [p for p in finding.context if p.verdict == REPRODUCED and p.kind in refuted]
+    return ". It does hold for " + "; ".join(f"{p.title}: {p.seen}" for p in holds[:2]) if holds else ""
 
 
 # ---- the kinds ----
@@ -324,13 +341,13 @@ def _limit_text(limits: Sequence[float]) -> str:
 def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     low, high = sorted(float(bound) for bound in spec["range"])
     margin = float(spec["margin"])
-    part.claimed = f"{points(low)} to {points(high)} points, ± {100 * margin:g}"
+    part.claimed = f"{_short(low)} to {_short(high)} points, ±\u00a0{100 * margin:g}"
     _compare_inside(results, experiment, spec, part, low - margin, high + margin)
 
 
 def _comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     margin = float(spec["margin"])
-    part.claimed = f"within ± {100 * margin:g} points"
+    part.claimed = f"within ±\u00a0{100 * margin:g} points"
     _compare_inside(results, experiment, spec, part, -margin, margin)
 
 
@@ -502,7 +519,7 @@ def _score(record: Any, at: int | str, metric: str) -> float:
 
 def _need_runs(experiment: Experiment) -> None:
     if experiment.not_run:
-        raise NotJudged(f"not run: {experiment.not_run}")
+        raise NotJudged(experiment.not_run)
 
 
 def _paired(
@@ -589,12 +606,13 @@ def points(fraction: float, digits: int = 1) -> str:
     return "0" if float(shown) == 0 else shown.replace("-", "−")
 
 
+def _short(fraction: float) -> str:
+    """A bound in percentage points, without a needless decimal: −20."""
+    return f"{100 * fraction:+g}".replace("-", "−") if fraction else "0"
+
+
 def difference_text(mean: Estimate) -> str:
+    n = f"n\u00a0=\u00a0{mean.n}"
     if mean.low is None or mean.high is None:
-        return f"{points(mean.mean)} points, n = {mean.n}"
-    return f"{points(mean.mean)} points [{points(mean.low)}, {points(mean.high)}], n = {mean.n}"
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts F2 before F10."""
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name)]
+        return f"{points(mean.mean)} points, {n}"
+    return f"{points(mean.mean)} points [{points(mean.low)},\u00a0{points(mean.high)}], {n}"

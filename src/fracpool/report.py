@@ -79,7 +79,7 @@ def write_report(results_dir: str | os.PathLike[str]) -> Path:
 
 def _write(results: Results) -> Path:
     verdicts = findings.judge(results)
-    said = answer(results, verdicts)
+    said = answer(results)
     drawn = figures.draw_all(results, said.swaps)
     page = _page(results, verdicts, said, drawn)
     table.write(results)

@@ -7,6 +7,7 @@ the record aside with one line, and text is cut and freed of control characters 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,6 +137,7 @@ def read(root: Path) -> Results:
             experiments.append(_experiment(name, sweep))
         except RecordError as error:
             problems.append(f"{store.sweeps / name}.json: {error}; run the sweep again")
+    experiments.sort(key=lambda e: (natural(min((str(f.get("id")) for f in e.findings), key=natural, default="~")), e.name))
     runs = _typed(pd.DataFrame(rows, columns=_all_columns()))
     experiments += _loose(runs, experiments, records)
     runs["experiment"] = _memberships(runs["run_id"], experiments)
@@ -225,6 +227,11 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
     )
     shown = " ".join(shown.split())
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts F2 before F10."""
+    return [(int(piece[:18]), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name)]
 
 
 def number(value: Any, name: str, optional: bool = False) -> float | None:
