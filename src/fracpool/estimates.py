@@ -39,7 +39,7 @@ class Estimate:
     n: int
 
 
-def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
+def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Estimate:
     """The mean of values, one per seed, and its interval."""
     sample = np.asarray(values, float)
     if len(sample) < 2:

@@ -11,8 +11,8 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -33,7 +33,7 @@ INK, MUTED, RULE, PAPER = "#1c2127", "#5b6570", "#d5dbe1", "#fefefe"
 GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 WIDTH = 7.2  # inches
-ROW, STEP = 0.44, 1.72  # sizes figure: height of a row in inches, distance of two maps in rows
+ROW, STEP = 0.44, 1.9  # sizes figure: height of a row in inches, distance of two maps in rows
 MOST_ROWS = 24
 MOST_LINES = 8
 MOST_PANELS = 6
@@ -95,7 +95,7 @@ def draw_all(results: Results, swaps: Sequence[Contrast]) -> dict[str, list[Figu
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the layout's font lacks: the SVG keeps them as text
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+        mpl.rcParams.update(cast(Any, STYLE))
         figures: dict[str, list[Figure]] = {"answer": [swap_figure(swaps)] if swaps else []}
         for experiment in results.experiments:
             drawn = [draw(results, experiment) for draw in kinds]
@@ -178,48 +178,77 @@ def _swap_row(axes: Axes, row: Contrast, place: float) -> None:
 
 def sizes_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Maps layer by layer as squares drawn to scale."""
-    networks: dict[tuple[Any, ...], list[Variant]] = {}
-    for variant in experiment.variants:
-        if len(variant.sizes) > 1:
-            networks.setdefault((variant.depth, *variant.sizes), []).append(variant)
-    if not networks:
+    rows = _size_rows(experiment)
+    if not rows:
         return None
-    rows = sorted(networks.items(), key=lambda item: (item[0][0], item[1][0].settings.get("pool.ratio") or 2.0))
     shown = rows[:MOST_ROWS]
-    largest = max(max(size) for key, _ in shown for size in key[1:])
-    end = STEP * (max(len(key) for key, _ in shown) - 1)
-    canvas, axes = _canvas(0.2 + ROW * len(shown), width=2.4 + ROW * end)
-    labels = [_sizes_label(key[0], variants) for key, variants in shown]
-    for row, (key, variants) in enumerate(shown):
-        colour = GREY if variants[0].is_max else PALETTE[0]
-        for step, (height, width) in enumerate(key[1:]):
-            last = step == len(key) - 2
-            _rectangle(axes, STEP * step, row, width / largest, height / largest, colour, last)
-            axes.text(STEP * step + 0.52, row, size_text((height, width)), ha="left", va="center", fontsize=8,
-                      fontweight="bold" if last else "normal")  # fmt: skip
+    largest = max(max(size) for row in shown for size in row.sizes)
+    end = STEP * max(len(row.sizes) for row in shown)
+    labels = [_cut(row.label, 44) for row in shown]
+    canvas, axes = _canvas(0.2 + ROW * len(shown), width=0.5 + 0.1 * max(map(len, labels)) + ROW * end)
+    for place, row in enumerate(shown):
+        _draw_sizes(axes, row, place, largest)
     axes.set_aspect("equal")
     axes.set_xlim(-0.5, end - 0.3)
     axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_yticks(range(len(shown)), [_cut(label, 44) for label in labels])
+    axes.set_yticks(range(len(shown)), labels)
     axes.set_xticks([])
     axes.grid(visible=False)
     for side in axes.spines.values():
         side.set_visible(False)
     some = "" if len(shown) == len(rows) else f" {len(rows) - len(shown)} more networks are in the table."
     caption = (
-        "The map after the input and after every pool, drawn to scale; the last (bold) is what the dense layers see. "
-        f"Grey: max pooling; blue: fractional.{some}"
+        "The map after the input and after every pool, drawn to scale. Bold: where a network ends, which is what its "
+        f"dense layers see. Grey: max pooling; blue: fractional.{some}"
     )
     alt = "Map sizes layer by layer. " + " ".join(
-        f"{label}: {', '.join(size_text(s) for s in key[1:])}." for label, (key, _) in zip(labels, shown, strict=True)
+        f"{row.label}: {', '.join(size_text(s) for s in row.sizes)}." for row in shown
     )
     return _finish(canvas, f"{_file(experiment)}-sizes", "Sizes layer by layer", caption, alt)
 
 
-def _sizes_label(depth: int, variants: Sequence[Variant]) -> str:
-    pools = variants[0].settings.get("model.pools")
-    times = f"{pools} × " if isinstance(pools, int) and pools != depth else ""
-    return f"{depth} conv, {times}{' / '.join(dict.fromkeys(_short_pool(v) for v in variants))}"
+@dataclass
+class SizeRow:
+    """Networks of one pooling, the shallower being beginnings of the deepest; `finals`: where each ends."""
+
+    pool: str
+    ratio: float
+    is_max: bool
+    sizes: list[tuple[int, int]]
+    depths: set[int] = field(default_factory=set)
+    finals: set[int] = field(default_factory=set)
+
+    @property
+    def label(self) -> str:
+        return f"{', '.join(map(str, sorted(self.depths)))} conv, {self.pool}"
+
+
+def _size_rows(experiment: Experiment) -> list[SizeRow]:
+    rows: list[SizeRow] = []
+    for variant in sorted(experiment.variants, key=lambda v: -len(v.sizes)):
+        found = variant.sizes
+        if len(found) < 2:
+            continue
+        pool, ratio = _short_pool(variant), variant.settings.get("pool.ratio")
+        pools = variant.settings.get("model.pools")
+        if isinstance(pools, int) and pools != variant.depth:
+            pool = f"{pools} × {pool}"
+        row = next((r for r in rows if r.pool == pool and r.sizes[: len(found)] == found), None)
+        if row is None:
+            row = SizeRow(pool, ratio if isinstance(ratio, int | float) else 2.0, variant.is_max, found)
+            rows.append(row)
+        row.depths.add(variant.depth)
+        row.finals.add(len(found) - 1)
+    return sorted(rows, key=lambda row: (row.ratio, row.pool, sorted(row.depths)))
+
+
+def _draw_sizes(axes: Axes, row: SizeRow, place: int, largest: int) -> None:
+    for step, (height, width) in enumerate(row.sizes):
+        final = step in row.finals
+        colour = GREY if row.is_max else PALETTE[0]
+        _rectangle(axes, STEP * step, place, width / largest, height / largest, colour, final)
+        axes.text(STEP * step + 0.54, place, size_text((height, width)), ha="left", va="center", fontsize=8,
+                  fontweight="bold" if final else "normal")  # fmt: skip
 
 
 def _rectangle(axes: Axes, x: float, y: float, width: float, height: float, colour: str, last: bool) -> None:
@@ -240,7 +269,7 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
             panels.setdefault(names[variant.id], []).append(variant)
     shown = list(panels.items())[:MOST_PANELS]
     looks = _looks(v for _, variants in shown for v in variants)
-    columns = min(3, len(shown))
+    columns = min(len(shown), 2 if len(shown) == 4 or max(len(name) for name, _ in shown) > 24 else 3)
     lines = -(-len(shown) // columns)
     canvas = _blank(0.75 + 2.45 * lines)
     grid = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -249,7 +278,7 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
     for axes, (name, variants) in zip(grid.flat, shown, strict=False):
         for variant in variants[:MOST_LINES]:
             _line(axes, curves[variant.id], looks[variant.pool])
-        axes.set_title(_cut(name, 32 if columns == 3 else 60))
+        axes.set_title(_cut(name, 44 if columns > 1 else 90))
         _budget_axes(axes)
     canvas.supxlabel("training images seen (images × epochs)", fontsize=9.5, color=MUTED)
     grid[0][0].invert_yaxis()  # shared by all panels
@@ -263,7 +292,8 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
         f"the pooling makes no difference there. Bands: {_interval_words()}; n = {_span(n)}.{some}"
     )
     alt = "Accuracy against training budget. " + " ".join(
-        f"{v.name}: {100 * curves[v.id][0][1].mean:.1f} % after the first epoch, {100 * curves[v.id][-1][1].mean:.1f} % at the end."
+        f"{v.name}: {100 * curves[v.id][0][1].mean:.1f} % after the first epoch, "
+        f"{100 * curves[v.id][-1][1].mean:.1f} % at the end."
         for _, variants in shown
         for v in variants[:MOST_LINES]
     )
@@ -314,7 +344,7 @@ def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[t
 def final_size_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Accuracy at the end against the size of the last map."""
     found = [(v, e) for v, e in ending(results, experiment) if v.sizes]
-    if len({v.sizes[-1] for v, _ in found}) < 2:
+    if len({v.sizes[-1] for v, _ in found}) < 3:  # fewer are read better from the table
         return None
     looks = _looks(v for v, _ in found)
     depths = sorted({v.depth for v, _ in found})
@@ -363,11 +393,12 @@ def map_figure(results: Results, experiment: Experiment) -> Figure | None:
     axes.invert_yaxis()
     for (depth, ratio), (variant, mean_) in cells.items():
         row, column = depths.index(depth), ratios.index(ratio)
-        light = (100 * mean_ - low) / max(high - low, 0.1) > 0.55
+        colour = "#000000" if (100 * mean_ - low) / max(high - low, 0.1) > 0.55 else "#ffffff"
         words = f"{100 * mean_:.1f} %\n{size_text(variant.sizes[-1]) if variant.sizes else ''}"
-        axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", fontsize=8.5, color="#000000" if light else "#ffffff")
+        axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", fontsize=8.5, color=colour)
     has_max = any(v.is_max for v, _ in cells.values())
-    axes.set_xticks(np.arange(len(ratios)) + 0.5, ["2 (max pool)" if r == 2.0 and has_max else f"{r:.4g}" for r in ratios])
+    words_of = ["2 (max pool)" if ratio == 2.0 and has_max else f"{ratio:.4g}" for ratio in ratios]
+    axes.set_xticks(np.arange(len(ratios)) + 0.5, words_of)
     axes.set_yticks(np.arange(len(depths)) + 0.5, [str(d) for d in depths])
     axes.set_xlabel("pooling ratio")
     axes.set_ylabel("convolutions")

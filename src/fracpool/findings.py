@@ -268,7 +268,9 @@ def _seen_against_claim(part: Part) -> str:
         return part.reason
     if part.kind in ("gap", "comparable"):
         return f"{part.seen} (claimed {part.claimed})"
-    return f"{part.seen}, not {part.claimed}" if part.verdict == NOT_REPRODUCED and part.kind == "final_size" else part.seen
+    if part.kind == "final_size" and part.verdict == NOT_REPRODUCED:
+        return f"{part.seen}, not {part.claimed}"
+    return part.seen
 
 
 def _elsewhere(finding: Finding) -> str:
@@ -310,7 +312,8 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
         except (RecordError, AttributeError) as error:
             part.notes.append(f"{record.run_id}: {error}")
             continue
-        assert value is not None and bound is not None
+        assert value is not None
+        assert bound is not None
         values.append(abs(value))
         limits.append(bound)
     if failed:

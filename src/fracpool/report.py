@@ -28,7 +28,7 @@ from fracpool.answer import Answer, answer
 from fracpool.figures import Figure
 from fracpool.findings import Finding, Part
 from fracpool.records import RecordError
-from fracpool.table import Experiment, Results, Variant, size_text
+from fracpool.table import Experiment, Results, size_text
 
 MOST_RUNS_SHOWN = 1000
 MOST_VARIANTS_SHOWN = 200

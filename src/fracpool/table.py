@@ -137,7 +137,7 @@ def read(root: Path) -> Results:
             experiments.append(_experiment(name, sweep))
         except RecordError as error:
             problems.append(f"{store.sweeps / name}.json: {error}; run the sweep again")
-    experiments.sort(key=lambda e: (natural(min((str(f.get("id")) for f in e.findings), key=natural, default="~")), e.name))
+    experiments.sort(key=_by_first_finding)
     runs = _typed(pd.DataFrame(rows, columns=_all_columns()))
     experiments += _loose(runs, experiments, records)
     runs["experiment"] = _memberships(runs["run_id"], experiments)
@@ -365,6 +365,11 @@ def _experiment(name: str, sweep: Mapping[str, Any]) -> Experiment:
         raise RecordError(f"not a sweep file ({type(error).__name__}: {error})") from None
 
 
+def _by_first_finding(experiment: Experiment) -> tuple[Any, str]:
+    ids = [natural(str(finding.get("id"))) for finding in experiment.findings]
+    return min(ids, default=natural("~")), experiment.name
+
+
 def _findings(given: Any) -> tuple[Mapping[str, Any], ...]:
     """Findings as a list of {id, …}; a mapping id → finding, as the YAML has it, is the same thing."""
     if isinstance(given, Mapping):
@@ -407,7 +412,8 @@ def _memberships(run_ids: pd.Series, experiments: Iterable[Experiment]) -> list[
 def _names_over_all(runs: pd.DataFrame, records: Mapping[str, Record]) -> list[str]:
     first = runs.drop_duplicates("variant_id")
     labelled = [
-        (label, flatten(records[run].data["config"])) for label, run in zip(first["label"], first["run_id"], strict=True)
+        (label, flatten(records[run].data["config"]))
+        for label, run in zip(first["label"], first["run_id"], strict=True)
     ]
     by_id = dict(zip(first["variant_id"], distinct_names(labelled), strict=True))
     return [by_id[id_] for id_ in runs["variant_id"]]
