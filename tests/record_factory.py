@@ -271,6 +271,7 @@ def write_sweep(
     variants: Sequence[Mapping[str, Any]],
     runs: Sequence[str],
     findings: Any = None,
+    /,
     **changes: Any,
 ) -> None:
     """A sweep file; its findings are those of experiments/NAME.yaml unless others are given."""

@@ -31,6 +31,7 @@ from fracpool.table import Experiment, Results, Variant, network_names, size_tex
 
 INK, MUTED, RULE, PAPER = "#1c2127", "#5b6570", "#d5dbe1", "#fefefe"
 GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+NAMES = ("answer", "-budget", "-final-size", "-map", "-sizes")  # how the files of figures end
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 WIDTH = 7.2  # inches
 ROW, STEP = 0.44, 1.9  # sizes figure: height of a row in inches, distance of two maps in rows
@@ -229,13 +230,13 @@ def _size_rows(experiment: Experiment) -> list[SizeRow]:
         found = variant.sizes
         if len(found) < 2:
             continue
-        pool, ratio = _short_pool(variant), variant.settings.get("pool.ratio")
+        pool = _short_pool(variant)
         pools = variant.settings.get("model.pools")
         if isinstance(pools, int) and pools != variant.depth:
             pool = f"{pools} × {pool}"
         row = next((r for r in rows if r.pool == pool and r.sizes[: len(found)] == found), None)
         if row is None:
-            row = SizeRow(pool, ratio if isinstance(ratio, int | float) else 2.0, variant.is_max, found)
+            row = SizeRow(pool, variant.ratio or 2.0, variant.is_max, found)
             rows.append(row)
         row.depths.add(variant.depth)
         row.finals.add(len(found) - 1)
@@ -335,7 +336,7 @@ def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[t
             continue
     points_: list[tuple[float, Estimate]] = []
     for rows in zip(*histories, strict=False):
-        values = [accuracy for _, accuracy in rows if np.isfinite(accuracy)]
+        values = [accuracy for _, accuracy in rows if 0 <= accuracy <= 1]
         if values and rows[0][0] > 0:
             points_.append((rows[0][0], estimates.estimate(values)))
     return points_
@@ -376,7 +377,7 @@ def map_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Depth × ratio: mean accuracy in each cell, with max pooling as the column of ratio 2."""
     cells: dict[tuple[int, float], tuple[Variant, float]] = {}
     for variant, mean in ending(results, experiment):
-        ratio = 2.0 if variant.is_max else variant.settings.get("pool.ratio")
+        ratio = variant.ratio
         if ratio is None or (variant.depth, ratio) in cells:
             continue  # the map shows the first of several variants in a cell; the table shows all
         cells[variant.depth, ratio] = (variant, mean.mean)
@@ -452,8 +453,7 @@ def _legend(canvas: Canvas, looks: Mapping[str, Look]) -> None:
 
 def _short_pool(variant: Variant) -> str:
     """The pooling as far as it changes sizes: "max pool", "FMP 1.47"."""
-    ratio = variant.settings.get("pool.ratio")
-    return f"FMP {ratio:.4g}" if variant.is_fmp and isinstance(ratio, int | float) else variant.pool
+    return f"FMP {variant.ratio:.4g}" if variant.is_fmp and variant.ratio else variant.pool
 
 
 def _percent(mean: Estimate) -> tuple[float, float, float]:

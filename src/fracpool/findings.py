@@ -205,7 +205,8 @@ def _attempt(part: Part, judging: Callable[[], None]) -> None:
         judging()
     except NotJudged as why:
         part.reason = str(why)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        part.tests = None
         part.verdict = INCONCLUSIVE
         part.reason = f"the finding is not described rightly ({type(error).__name__}: {text(error, 120)})"
 
@@ -342,14 +343,14 @@ def _limit_text(limits: Sequence[float]) -> str:
 
 
 def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
-    low, high = sorted(float(bound) for bound in spec["range"])
-    margin = float(spec["margin"])
+    low, high = sorted(_fraction(bound, "range") for bound in spec["range"])
+    margin = _fraction(spec["margin"], "margin")
     part.claimed = f"{_short(low)} to {_short(high)} points, ±\u00a0{100 * margin:g}"
     _compare_inside(results, experiment, spec, part, low - margin, high + margin)
 
 
 def _comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
-    margin = float(spec["margin"])
+    margin = _fraction(spec["margin"], "margin")
     part.claimed = f"within ±\u00a0{100 * margin:g} points"
     _compare_inside(results, experiment, spec, part, -margin, margin)
 
@@ -380,7 +381,7 @@ def _better(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
 def _compare_better(
     results: Results, experiment: Experiment, a: Variant, b: Variant, spec: Mapping[str, Any], part: Part
 ) -> None:
-    margin = float(spec["margin"])
+    margin = _fraction(spec["margin"], "margin")
     if margin <= 0:
         raise ValueError("margin must be above 0")
     part.claimed = f"above 0; less than {100 * margin:g} points would refute it"
@@ -514,10 +515,22 @@ def _score(record: Any, at: int | str, metric: str) -> float:
         return value
     if metric != "test_accuracy":
         raise ValueError(f"{metric} is known at the end only")
+    if isinstance(at, bool) or not isinstance(at, int):
+        raise ValueError(f"at is an epoch or end, not {text(at, 40)!r}")
     for row in record.history():
         if row["epoch"] == at:
-            return float(number(row["test_accuracy"], f"test_accuracy of epoch {at}") or 0.0)
+            if not 0 <= row["test_accuracy"] <= 1:
+                raise RecordError(f"test_accuracy of epoch {at} is {row['test_accuracy']}")
+            return row["test_accuracy"]
     raise RecordError(f"has no epoch {at}")
+
+
+def _fraction(value: Any, name: str) -> float:
+    """A number of an experiment's file between −1 and 1: accuracies are fractions there."""
+    found = number(value, name)
+    if found is None or not -1 <= found <= 1:
+        raise ValueError(f"{name} is a fraction such as 0.01, not {found}")
+    return float(found)
 
 
 def _need_runs(experiment: Experiment) -> None:
@@ -537,7 +550,7 @@ def _paired(
     if at != "end":
         part.title += f", after {at} epoch{'s' if at != 1 else ''}"
     seeds = sorted(set(scores_a) & set(scores_b))
-    sample = np.array([scores_a[seed] - scores_b[seed] for seed in seeds])
+    sample = np.array([scores_a[seed] - scores_b[seed] for seed in seeds]).round(12)  # 0.9 − 0.8 is 0.1 then
     part.numbers = {"n": len(seeds), "seeds": seeds, "at": at, "metric": metric, "a": a.name, "b": b.name}
     if not seeds:
         raise NotJudged("; ".join(part.notes[:3]) or "no seed has a record for both")
