@@ -271,6 +271,7 @@ def write_sweep(
     variants: Sequence[Mapping[str, Any]],
     runs: Sequence[str],
     findings: Any = None,
+    /,
     **changes: Any,
 ) -> None:
     """A sweep file; its findings are those of experiments/NAME.yaml unless others are given."""
@@ -319,7 +320,8 @@ def sweep(
         for i, c in enumerate(possible)
         for seed in seeds
     ]
-    impossible = [{"label": label(c), "reason": "its map is 1×1, too small to pool"} for c in variants if not geometry(c)]
+    reason = "its map is 1×1, too small to pool"
+    impossible = [{"label": label(c), "reason": reason} for c in variants if not geometry(c)]
     write_sweep(root, name, possible, runs, findings, impossible=impossible, **changes)
     return runs
 

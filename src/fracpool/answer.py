@@ -1,7 +1,7 @@
 """The answer in plain words: does FMP beat 2×2 max pooling, and when? Made from the runs, never by hand.
 
 A swap is a pair of variants of one experiment that differ by their pooling only, FMP against 2×2 max pooling,
-paired by seed. Whether FMP is ahead or behind is a two-sided test, corrected (Holm) over all swaps.
+paired by seed. Whether FMP is ahead or behind is a two-sided test, corrected (Holm) over the swaps of the experiment.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from fracpool import estimates
 from fracpool.estimates import Estimate
-from fracpool.findings import ALPHA, Finding, VERDICTS, points, scores
+from fracpool.findings import ALPHA, points, scores
 from fracpool.table import Experiment, Results, Variant, network_names
 
 AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
@@ -43,7 +43,7 @@ class Answer:
     deeper: tuple[Contrast, ...]
 
 
-def answer(results: Results, findings: Sequence[Finding]) -> Answer:
+def answer(results: Results) -> Answer:
     """The answer that these results give."""
     swaps = _contrasts(results, _is_swap)
     deeper = _contrasts(results, _is_deeper)
@@ -53,9 +53,9 @@ def answer(results: Results, findings: Sequence[Finding]) -> Answer:
         *_depth_sentence(deeper),
         *_regions_sentence(_contrasts(results, _is_pseudo_of)),
         *_averaging_sentence(results),
-        *_verdict_sentence(findings),
     ]
-    return Answer(_headline(swaps), tuple(sentences), tuple(swaps), tuple(deeper))
+    headline = f"{_headline(swaps)}{_depth_clause(deeper) if swaps else ''}."
+    return Answer(headline, tuple(sentences), tuple(swaps), tuple(deeper))
 
 
 # ---- which variants are compared ----
@@ -78,15 +78,18 @@ def _is_pseudo_of(a: Variant, b: Variant) -> bool:
 
 
 def _contrasts(results: Results, related: Callable[[Variant, Variant], bool]) -> list[Contrast]:
-    found = []
-    for experiment in results.experiments:
-        if experiment.not_run:
-            continue
-        names = network_names(experiment.variants)
-        for a in experiment.variants:
-            for b in experiment.variants:
-                if related(a, b):
-                    found += _contrast(results, experiment, names[a.id], a, b)
+    return [c for experiment in results.experiments for c in _family(results, experiment, related)]
+
+
+def _family(
+    results: Results, experiment: Experiment, related: Callable[[Variant, Variant], bool]
+) -> list[Contrast]:
+    """The related pairs of one experiment; they are read together, so their tests are corrected together."""
+    if experiment.not_run:
+        return []
+    names = network_names(experiment.variants)
+    pairs = [(a, b) for a in experiment.variants for b in experiment.variants if related(a, b)]
+    found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b)]
     for contrast, p in zip(found, estimates.holm([c.p for c in found]), strict=True):
         if p <= ALPHA:
             contrast.outcome = AHEAD if contrast.end.mean > 0 else BEHIND
@@ -116,15 +119,26 @@ def _differences(results: Results, experiment: Experiment, a: Variant, b: Varian
 
 def _headline(swaps: Sequence[Contrast]) -> str:
     if not swaps:
-        return "Not answered yet: no two finished runs differ by FMP against 2×2 max pooling alone."
+        return "Not answered yet: no two finished runs differ by FMP against 2×2 max pooling alone"
     ahead, behind = _count(swaps, AHEAD), _count(swaps, BEHIND)
     if ahead and behind:
-        return "It depends: FMP beats 2×2 max pooling in some networks and loses in others."
+        return "It depends: FMP beats 2×2 max pooling in some networks and loses in others"
     if ahead:
-        return "Yes: put in its place, FMP beats 2×2 max pooling."
+        return "Yes: put in its place, FMP beats 2×2 max pooling"
     if behind:
-        return "No: put in its place, FMP does not beat 2×2 max pooling."
-    return "Not settled: these runs cannot tell FMP and 2×2 max pooling apart."
+        return "No: put in its place, FMP does not beat 2×2 max pooling"
+    return "Not settled: these runs cannot tell FMP and 2×2 max pooling apart"
+
+
+def _depth_clause(deeper: Sequence[Contrast]) -> str:
+    if not deeper:
+        return ""
+    ahead, behind = _count(deeper, AHEAD), _count(deeper, BEHIND)
+    if ahead and behind:
+        return "; with more layers it is ahead here and behind there"
+    if ahead:
+        return "; given more layers than max pooling, it can"
+    return "; nor does it with more layers" if behind else "; with more layers it cannot be told apart from it"
 
 
 def _swap_sentences(swaps: Sequence[Contrast]) -> Iterable[str]:
@@ -182,13 +196,6 @@ def _averaging_sentence(results: Results) -> Iterable[str]:
             f"Averaging {repeats} test passes puts FMP {_above(float(gain.mean()))} a single pass "
             f"(mean of {len(gain)} run{_s(len(gain))})."
         )
-
-
-def _verdict_sentence(findings: Sequence[Finding]) -> Iterable[str]:
-    if findings:
-        counts = [(v, sum(f.verdict == v for f in findings)) for v in VERDICTS]
-        told = _listed(f"{n} {verdict}" for verdict, n in counts if n)
-        yield f"Of {len(findings)} finding{_s(len(findings))}: {told}."
 
 
 def _above(mean: float) -> str:

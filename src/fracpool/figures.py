@@ -11,8 +11,8 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from fracpool import estimates
 from fracpool.answer import AHEAD, BEHIND, Contrast
@@ -31,11 +31,14 @@ from fracpool.table import Experiment, Results, Variant, network_names, size_tex
 
 INK, MUTED, RULE, PAPER = "#1c2127", "#5b6570", "#d5dbe1", "#fefefe"
 GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+NAMES = ("answer", "-budget", "-final-size", "-map", "-sizes")  # how the files of figures end
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 WIDTH = 7.2  # inches
+ROW, STEP = 0.44, 1.9  # sizes figure: height of a row in inches, distance of two maps in rows
 MOST_ROWS = 24
 MOST_LINES = 8
 MOST_PANELS = 6
+LEAST_ERROR = 0.02  # per cent: where the budget figure's axis of accuracy ends
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -93,7 +96,7 @@ def draw_all(results: Results, swaps: Sequence[Contrast]) -> dict[str, list[Figu
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the layout's font lacks: the SVG keeps them as text
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+        mpl.rcParams.update(cast(Any, STYLE))
         figures: dict[str, list[Figure]] = {"answer": [swap_figure(swaps)] if swaps else []}
         for experiment in results.experiments:
             drawn = [draw(results, experiment) for draw in kinds]
@@ -106,38 +109,60 @@ def draw_all(results: Results, swaps: Sequence[Contrast]) -> dict[str, list[Figu
 
 def swap_figure(swaps: Sequence[Contrast]) -> Figure:
     """FMP minus max pooling in otherwise equal networks: one row each, with its interval."""
-    rows = sorted(swaps, key=lambda c: (c.experiment, c.network, c.a.pool))
-    shown = rows
-    if len(rows) > MOST_ROWS:
-        shown = sorted(sorted(rows, key=lambda c: -abs(c.end.mean))[:MOST_ROWS], key=rows.index)
-    canvas, axes = _canvas(0.9 + 0.27 * (len(shown) + len({c.experiment for c in shown})))
+    shown = list(swaps)
+    if len(shown) > MOST_ROWS:
+        largest = sorted(swaps, key=lambda c: -abs(c.end.mean))[:MOST_ROWS]
+        shown = [c for c in swaps if any(c is kept for kept in largest)]
+    groups: dict[str, list[Contrast]] = {}
+    for contrast in shown:
+        groups.setdefault(contrast.experiment, []).append(contrast)
+    canvas, axes = _canvas(0.75 + 0.25 * (len(shown) + 1.25 * len(groups)), width=6.0)
     labels, places, place = [], [], 0.0
-    for previous, row in zip([None, *shown], shown, strict=False):
-        if previous is None or previous.experiment != row.experiment:
-            place += 0.9
-            axes.text(0, place - 0.15, row.experiment or "single runs", transform=axes.get_yaxis_transform(),
-                      ha="right", va="center", fontweight="bold", fontsize=9)  # fmt: skip
-        place += 0.9
-        _swap_row(axes, row, place)
-        labels.append(f"{_cut(row.network, 34)}, {row.a.pool}")
-        places.append(place)
+    for name, group in groups.items():
+        title, rows = _row_labels(name, group)
+        place += 1.25
+        axes.annotate(title, (0, place), xycoords=axes.get_yaxis_transform(), xytext=(-3, 0),
+                      textcoords="offset points", ha="right", va="center", fontweight="bold")  # fmt: skip
+        for row, label in zip(group, rows, strict=True):
+            place += 1
+            _swap_row(axes, row, place)
+            labels.append(_cut(label, 40))
+            places.append(place)
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_yticks(places, labels)
-    axes.set_ylim(place + 0.7, 0.2)
+    axes.set_ylim(place + 0.7, 0.5)
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0"))
-    axes.set_xlabel("← max pooling ahead        percentage points        FMP ahead →")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, -0.15 * (high - low)), max(high, 0.15 * (high - low)))
+    axes.set_xlabel("FMP minus max pooling, points of test accuracy")
+    for words, side, shift in (("max pooling ahead", "right", -5), ("FMP ahead", "left", 5)):
+        axes.annotate(words, (0, 1), xycoords=axes.get_xaxis_transform(), xytext=(shift, 2),
+                      textcoords="offset points", ha=side, va="bottom", color=MUTED)  # fmt: skip
     n, ahead, behind = len(swaps), *(sum(c.outcome == o for c in swaps) for o in (AHEAD, BEHIND))
     some = "" if len(shown) == n else f" The {len(shown)} largest of {n} differences are shown."
     caption = (
-        "Test accuracy of FMP minus that of 2×2 max pooling in the same network, at the end of the budget, one test "
-        f"pass. Left of the line FMP loses. Filled: ahead or behind at 5 % (Holm over all rows); hollow: not told "
-        f"apart. Bars: {_interval_words()}.{some}"
+        "Each row swaps 2×2 max pooling for FMP in one network and changes nothing else; accuracy at the end of the "
+        f"budget, one test pass. Filled triangle: FMP ahead or behind at 5 % (Holm within the experiment); hollow: not "
+        f"told apart. Bars: {_interval_words()}.{some}"
     )
     alt = f"FMP against 2×2 max pooling: ahead in {ahead}, behind in {behind} of {n} comparisons. " + " ".join(
         f"{c.network}, {c.a.pool}: {points(c.end.mean)}." for c in shown
     )
-    return _finish(canvas, "answer", "FMP minus 2×2 max pooling, like for like", caption, alt)
+    return _finish(canvas, "answer", "FMP in place of 2×2 max pooling", caption, alt)
+
+
+def _row_labels(experiment: str, group: Sequence[Contrast]) -> tuple[str, list[str]]:
+    """A title for the rows of an experiment, and for each row what the title does not say yet."""
+    title = experiment or "single runs"
+    networks, pools = {c.network for c in group}, {c.a.pool for c in group}
+    if len(pools) == 1:
+        return _cut(f"{title}, {group[0].a.pool}", 40), [c.network for c in group]
+    short = [c.a.pool.removeprefix("FMP ") for c in group]
+    if len(networks) == 1:
+        return _cut(f"{title}, {group[0].network}", 40), [f"FMP {pool}" for pool in short]
+    return _cut(f"{title}, FMP", 40), [f"{c.network}, {pool}" for c, pool in zip(group, short, strict=True)]
 
 
 def _swap_row(axes: Axes, row: Contrast, place: float) -> None:
@@ -154,47 +179,83 @@ def _swap_row(axes: Axes, row: Contrast, place: float) -> None:
 
 def sizes_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Maps layer by layer as squares drawn to scale."""
-    networks: dict[tuple[Any, ...], list[Variant]] = {}
-    for variant in experiment.variants:
-        if len(variant.sizes) > 1:
-            networks.setdefault((variant.depth, *variant.sizes), []).append(variant)
-    if not networks:
+    rows = _size_rows(experiment)
+    if not rows:
         return None
-    rows = sorted(networks.items(), key=lambda item: (item[0][0], item[1][0].settings.get("pool.ratio") or 2.0))
     shown = rows[:MOST_ROWS]
-    largest = max(max(size) for key, _ in shown for size in key[1:])
-    steps = max(len(key) for key, _ in shown) - 1
-    canvas, axes = _canvas(0.25 + 0.52 * len(shown))
-    labels = []
-    for row, (key, variants) in enumerate(shown):
-        labels.append(f"{key[0]} conv, {' / '.join(dict.fromkeys(_short_pool(v) for v in variants))}")
-        colour = GREY if variants[0].is_max else PALETTE[0]
-        for step, (height, width) in enumerate(key[1:]):
-            _square(axes, step, row, width / largest, height / largest, colour, last=step == len(key) - 2)
-            axes.text(step + 0.47, row, size_text((height, width)), ha="left", va="center", fontsize=8,
-                      fontweight="bold" if step == len(key) - 2 else "normal")  # fmt: skip
-    axes.set_xlim(-0.5, steps + 0.1)
-    axes.set_ylim(len(shown) - 0.45, -0.55)
-    axes.set_yticks(range(len(shown)), [_cut(label, 44) for label in labels])
+    largest = max(max(size) for row in shown for size in row.sizes)
+    end = STEP * max(len(row.sizes) for row in shown)
+    labels = [_cut(row.label, 44) for row in shown]
+    canvas, axes = _canvas(0.2 + ROW * len(shown), width=0.5 + 0.1 * max(map(len, labels)) + ROW * end)
+    for place, row in enumerate(shown):
+        _draw_sizes(axes, row, place, largest)
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.5, end - 0.3)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_yticks(range(len(shown)), labels)
     axes.set_xticks([])
     axes.grid(visible=False)
     for side in axes.spines.values():
         side.set_visible(False)
     some = "" if len(shown) == len(rows) else f" {len(rows) - len(shown)} more networks are in the table."
     caption = (
-        "The map after the input and after every pool, drawn to scale; the last (bold) is what the dense layers see. "
-        f"Grey: max pooling; blue: fractional.{some}"
+        "The map after the input and after every pool, drawn to scale. Bold: where a network ends, which is what its "
+        f"dense layers see. Grey: max pooling; blue: fractional.{some}"
     )
     alt = "Map sizes layer by layer. " + " ".join(
-        f"{label}: {', '.join(size_text(s) for s in key[1:])}." for label, (key, _) in zip(labels, shown, strict=True)
+        f"{row.label}: {', '.join(size_text(s) for s in row.sizes)}." for row in shown
     )
     return _finish(canvas, f"{_file(experiment)}-sizes", "Sizes layer by layer", caption, alt)
 
 
-def _square(axes: Axes, step: int, row: int, width: float, height: float, colour: str, last: bool) -> None:
-    width, height = 0.42 * width, 0.86 * height
-    place = (step + 0.22 - width / 2, row - height / 2)
-    axes.add_patch(Rectangle(place, width, height, facecolor=colour, edgecolor="none", alpha=1.0 if last else 0.45))
+@dataclass
+class SizeRow:
+    """Networks of one pooling, the shallower being beginnings of the deepest; `finals`: where each ends."""
+
+    pool: str
+    ratio: float
+    is_max: bool
+    sizes: list[tuple[int, int]]
+    depths: set[int] = field(default_factory=set)
+    finals: set[int] = field(default_factory=set)
+
+    @property
+    def label(self) -> str:
+        return f"{', '.join(map(str, sorted(self.depths)))} conv, {self.pool}"
+
+
+def _size_rows(experiment: Experiment) -> list[SizeRow]:
+    rows: list[SizeRow] = []
+    for variant in sorted(experiment.variants, key=lambda v: -len(v.sizes)):
+        found = variant.sizes
+        if len(found) < 2:
+            continue
+        pool = _short_pool(variant)
+        pools = variant.settings.get("model.pools")
+        if isinstance(pools, int) and pools != variant.depth:
+            pool = f"{pools} × {pool}"
+        row = next((r for r in rows if r.pool == pool and r.sizes[: len(found)] == found), None)
+        if row is None:
+            row = SizeRow(pool, variant.ratio or 2.0, variant.is_max, found)
+            rows.append(row)
+        row.depths.add(variant.depth)
+        row.finals.add(len(found) - 1)
+    return sorted(rows, key=lambda row: (row.ratio, row.pool, sorted(row.depths)))
+
+
+def _draw_sizes(axes: Axes, row: SizeRow, place: int, largest: int) -> None:
+    for step, (height, width) in enumerate(row.sizes):
+        final = step in row.finals
+        colour = GREY if row.is_max else PALETTE[0]
+        _rectangle(axes, STEP * step, place, width / largest, height / largest, colour, final)
+        axes.text(STEP * step + 0.54, place, size_text((height, width)), ha="left", va="center", fontsize=8,
+                  fontweight="bold" if final else "normal")  # fmt: skip
+
+
+def _rectangle(axes: Axes, x: float, y: float, width: float, height: float, colour: str, last: bool) -> None:
+    """A map as a rectangle around (x, y), the largest 0.9 high."""
+    corner = (x - 0.45 * width, y - 0.45 * height)
+    axes.add_patch(Rectangle(corner, 0.9 * width, 0.9 * height, facecolor=colour, alpha=1.0 if last else 0.45))
 
 
 def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
@@ -209,23 +270,21 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
             panels.setdefault(names[variant.id], []).append(variant)
     shown = list(panels.items())[:MOST_PANELS]
     looks = _looks(v for _, variants in shown for v in variants)
-    columns = min(3, len(shown))
+    columns = min(len(shown), 2 if len(shown) == 4 or max(len(name) for name, _ in shown) > 24 else 3)
     lines = -(-len(shown) // columns)
     canvas = _blank(0.75 + 2.45 * lines)
     grid = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
-    lows: list[float] = []
     for axes, (name, variants) in zip(grid.flat, shown, strict=False):
         for variant in variants[:MOST_LINES]:
-            lows += _line(axes, curves[variant.id], looks[variant.pool])
-        axes.set_title(_cut(name, 32 if columns == 3 else 60))
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: ""))
-        axes.tick_params(labelbottom=True)
+            _line(axes, curves[variant.id], looks[variant.pool])
+        axes.set_title(_cut(name, 44 if columns > 1 else 90))
+        _budget_axes(axes)
     canvas.supxlabel("training images seen (images × epochs)", fontsize=9.5, color=MUTED)
-    grid[0][0].set_ylabel("test accuracy, %")
+    grid[0][0].invert_yaxis()  # shared by all panels
+    for axes in grid[:, 0]:
+        axes.set_ylabel("test accuracy, %")
     _legend(canvas, looks)
     some = "" if len(shown) == len(panels) else f" {len(panels) - len(shown)} more networks are in the table."
     n = sorted({e.n for curve in curves.values() for _, e in curve})
@@ -234,19 +293,34 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
         f"the pooling makes no difference there. Bands: {_interval_words()}; n = {_span(n)}.{some}"
     )
     alt = "Accuracy against training budget. " + " ".join(
-        f"{v.name}: {100 * curves[v.id][0][1].mean:.1f} % after the first epoch, {100 * curves[v.id][-1][1].mean:.1f} % at the end."
+        f"{v.name}: {100 * curves[v.id][0][1].mean:.1f} % after the first epoch, "
+        f"{100 * curves[v.id][-1][1].mean:.1f} % at the end."
         for _, variants in shown
         for v in variants[:MOST_LINES]
     )
     return _finish(canvas, f"{_file(experiment)}-budget", "Accuracy against budget", caption, alt)
 
 
-def _line(axes: Axes, curve: Sequence[tuple[float, Estimate]], look: Look) -> list[float]:
+def _line(axes: Axes, curve: Sequence[tuple[float, Estimate]], look: Look) -> None:
+    """Draws the error, whose axis is labelled by accuracy: 97 % and 98 % are then as far apart as 60 and 73 %."""
     seen = [x for x, _ in curve]
-    mean, low, high = np.array([_percent(e) for _, e in curve]).T
+    mean, low, high = np.clip(100 - np.array([_percent(e) for _, e in curve]).T, LEAST_ERROR, 100)
     axes.fill_between(seen, low, high, color=look.colour, alpha=0.18, linewidth=0)
     axes.plot(seen, mean, color=look.colour, marker=look.marker, markersize=4)
-    return [float(low.min())]
+
+
+def _budget_axes(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis, words in ((axes.xaxis, _thousands), (axes.yaxis, lambda error, _: f"{100 - error:.4g}")):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(words))
+    axes.tick_params(labelbottom=True)
+
+
+def _thousands(value: float, _: int) -> str:
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
 def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[tuple[float, Estimate]]:
@@ -262,7 +336,7 @@ def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[t
             continue
     points_: list[tuple[float, Estimate]] = []
     for rows in zip(*histories, strict=False):
-        values = [accuracy for _, accuracy in rows if np.isfinite(accuracy)]
+        values = [accuracy for _, accuracy in rows if 0 <= accuracy <= 1]
         if values and rows[0][0] > 0:
             points_.append((rows[0][0], estimates.estimate(values)))
     return points_
@@ -271,7 +345,7 @@ def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[t
 def final_size_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Accuracy at the end against the size of the last map."""
     found = [(v, e) for v, e in ending(results, experiment) if v.sizes]
-    if len({v.sizes[-1] for v, _ in found}) < 2:
+    if len({v.sizes[-1] for v, _ in found}) < 3:  # fewer are read better from the table
         return None
     looks = _looks(v for v, _ in found)
     depths = sorted({v.depth for v, _ in found})
@@ -290,7 +364,7 @@ def final_size_figure(results: Results, experiment: Experiment) -> Figure | None
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
         "Each mark is a variant at the end of its budget: colour tells the pooling, shape the number of convolutions. "
-        "Marks above one another end at the same size, so that what differs there is depth or pooling alone. "
+        "Marks above one another end at the same size. "
         f"Bars: {_interval_words()}."
     )
     alt = "Accuracy against final size. " + " ".join(
@@ -303,29 +377,32 @@ def map_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Depth × ratio: mean accuracy in each cell, with max pooling as the column of ratio 2."""
     cells: dict[tuple[int, float], tuple[Variant, float]] = {}
     for variant, mean in ending(results, experiment):
-        ratio = 2.0 if variant.is_max else variant.settings.get("pool.ratio")
+        ratio = variant.ratio
         if ratio is None or (variant.depth, ratio) in cells:
             continue  # the map shows the first of several variants in a cell; the table shows all
         cells[variant.depth, ratio] = (variant, mean.mean)
     depths, ratios = sorted({d for d, _ in cells}), sorted({r for _, r in cells})
-    if len(depths) < 2 or len(ratios) < 2 or len(cells) < 4:
+    if len(depths) < 2 or len(ratios) < 2 or len(cells) < 6:  # fewer are read better from the table
         return None
     values = np.full((len(depths), len(ratios)), np.nan)
     for (depth, ratio), (_, mean_) in cells.items():
         values[depths.index(depth), ratios.index(ratio)] = 100 * mean_
     canvas, axes = _canvas(0.9 + 0.52 * len(depths), width=min(WIDTH, 2.2 + 1.0 * len(ratios)))
     low, high = np.nanmin(values), np.nanmax(values)
-    axes.imshow(values, cmap="cividis", aspect="auto", vmin=low, vmax=max(high, low + 0.1))
+    mesh = np.ma.masked_invalid(values)
+    axes.pcolormesh(mesh, cmap="cividis", vmin=low, vmax=max(high, low + 0.1), edgecolors=PAPER, linewidth=2)
+    axes.invert_yaxis()
     for (depth, ratio), (variant, mean_) in cells.items():
         row, column = depths.index(depth), ratios.index(ratio)
-        light = (100 * mean_ - low) / max(high - low, 0.1) > 0.55
+        colour = "#000000" if (100 * mean_ - low) / max(high - low, 0.1) > 0.55 else "#ffffff"
         words = f"{100 * mean_:.1f} %\n{size_text(variant.sizes[-1]) if variant.sizes else ''}"
-        axes.text(column, row, words, ha="center", va="center", fontsize=8.5, color="#000000" if light else "#ffffff")
+        axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", fontsize=8.5, color=colour)
     has_max = any(v.is_max for v, _ in cells.values())
-    axes.set_xticks(range(len(ratios)), ["2 (max pool)" if r == 2.0 and has_max else f"{r:.4g}" for r in ratios])
-    axes.set_yticks(range(len(depths)), [str(d) for d in depths])
-    axes.set_xlabel("pooling ratio per layer")
-    axes.set_ylabel("convolutions, each with a pool")
+    words_of = ["2 (max pool)" if ratio == 2.0 and has_max else f"{ratio:.4g}" for ratio in ratios]
+    axes.set_xticks(np.arange(len(ratios)) + 0.5, words_of)
+    axes.set_yticks(np.arange(len(depths)) + 0.5, [str(d) for d in depths])
+    axes.set_xlabel("pooling ratio")
+    axes.set_ylabel("convolutions")
     axes.grid(visible=False)
     caption = (
         "Mean test accuracy at the end of the budget, and the final size below it. Down a column the network gets "
@@ -376,8 +453,7 @@ def _legend(canvas: Canvas, looks: Mapping[str, Look]) -> None:
 
 def _short_pool(variant: Variant) -> str:
     """The pooling as far as it changes sizes: "max pool", "FMP 1.47"."""
-    ratio = variant.settings.get("pool.ratio")
-    return f"FMP {ratio:.4g}" if variant.is_fmp and isinstance(ratio, int | float) else variant.pool
+    return f"FMP {variant.ratio:.4g}" if variant.is_fmp and variant.ratio else variant.pool
 
 
 def _percent(mean: Estimate) -> tuple[float, float, float]:

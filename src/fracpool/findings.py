@@ -38,7 +38,6 @@ nothing that counts was run; else inconclusive.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,7 +48,7 @@ import numpy as np
 from fracpool import estimates
 from fracpool.estimates import Estimate
 from fracpool.records import RecordError
-from fracpool.table import Experiment, Results, Variant, number, size_text, text
+from fracpool.table import Experiment, Results, Variant, natural, number, size_text, text
 
 ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
@@ -116,7 +115,7 @@ def judge(results: Results) -> list[Finding]:
         for experiment in results.experiments
         for given in experiment.findings
     ]
-    return sorted(found, key=lambda f: (_natural(f.id), f.experiment))
+    return sorted(found, key=lambda f: (natural(f.id), f.experiment))
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -206,7 +205,8 @@ def _attempt(part: Part, judging: Callable[[], None]) -> None:
         judging()
     except NotJudged as why:
         part.reason = str(why)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        part.tests = None
         part.verdict = INCONCLUSIVE
         part.reason = f"the finding is not described rightly ({type(error).__name__}: {text(error, 120)})"
 
@@ -248,17 +248,37 @@ def _conclude(finding: Finding) -> tuple[str, str]:
         return INCONCLUSIVE, "the finding names no comparison that counts"
     by_verdict = {v: [p for p in counted if p.verdict == v] for v in VERDICTS}
     if by_verdict[NOT_REPRODUCED]:
-        return NOT_REPRODUCED, _titles(by_verdict[NOT_REPRODUCED])
+        return NOT_REPRODUCED, _told(by_verdict[NOT_REPRODUCED], counted) + _elsewhere(finding)
     if len(by_verdict[REPRODUCED]) == len(counted):
-        return REPRODUCED, _titles(counted)
+        return REPRODUCED, _told(counted, counted)
     if len(by_verdict[NOT_RUN]) == len(counted):
         return NOT_RUN, "; ".join(dict.fromkeys(p.reason for p in counted))
-    open_parts = by_verdict[INCONCLUSIVE] + by_verdict[NOT_RUN]
-    return INCONCLUSIVE, "; ".join(dict.fromkeys(f"{p.title}: {p.reason}" for p in open_parts))
+    return INCONCLUSIVE, _told(by_verdict[INCONCLUSIVE] + by_verdict[NOT_RUN], counted)
 
 
-def _titles(parts: Sequence[Part]) -> str:
-    return "; ".join(f"{p.title}: {p.seen}" if p.seen else p.title for p in parts)
+def _told(parts: Sequence[Part], counted: Sequence[Part]) -> str:
+    """What was seen in the parts that decided; where many count, how many these are and the first of them."""
+    lines = [f"{part.title}: {_seen_against_claim(part)}" for part in parts]
+    if len(counted) <= 3:
+        return "; ".join(lines)
+    return f"{len(parts)} of {len(counted)} comparisons are {parts[0].verdict}, such as {lines[0]}"
+
+
+def _seen_against_claim(part: Part) -> str:
+    if part.verdict in (INCONCLUSIVE, NOT_RUN):
+        return part.reason
+    if part.kind in ("gap", "comparable"):
+        return f"{part.seen} (claimed {part.claimed})"
+    if part.kind == "final_size" and part.verdict == NOT_REPRODUCED:
+        return f"{part.seen}, not {part.claimed}"
+    return part.seen
+
+
+def _elsewhere(finding: Finding) -> str:
+    """Where the claim does hold, though not where it counts."""
+    refuted = {part.kind for part in finding.counted if part.verdict == NOT_REPRODUCED}
+    holds = [p for p in finding.context if p.verdict == REPRODUCED and p.kind in refuted]
+    return ". It does hold for " + "; ".join(f"{p.title}: {p.seen}" for p in holds[:2]) if holds else ""
 
 
 # ---- the kinds ----
@@ -293,7 +313,8 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
         except (RecordError, AttributeError) as error:
             part.notes.append(f"{record.run_id}: {error}")
             continue
-        assert value is not None and bound is not None
+        assert value is not None
+        assert bound is not None
         values.append(abs(value))
         limits.append(bound)
     if failed:
@@ -322,15 +343,15 @@ def _limit_text(limits: Sequence[float]) -> str:
 
 
 def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
-    low, high = sorted(float(bound) for bound in spec["range"])
-    margin = float(spec["margin"])
-    part.claimed = f"{points(low)} to {points(high)} points, ± {100 * margin:g}"
+    low, high = sorted(_fraction(bound, "range") for bound in spec["range"])
+    margin = _fraction(spec["margin"], "margin")
+    part.claimed = f"{_short(low)} to {_short(high)} points, ±\u00a0{100 * margin:g}"
     _compare_inside(results, experiment, spec, part, low - margin, high + margin)
 
 
 def _comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
-    margin = float(spec["margin"])
-    part.claimed = f"within ± {100 * margin:g} points"
+    margin = _fraction(spec["margin"], "margin")
+    part.claimed = f"within ±\u00a0{100 * margin:g} points"
     _compare_inside(results, experiment, spec, part, -margin, margin)
 
 
@@ -360,7 +381,7 @@ def _better(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
 def _compare_better(
     results: Results, experiment: Experiment, a: Variant, b: Variant, spec: Mapping[str, Any], part: Part
 ) -> None:
-    margin = float(spec["margin"])
+    margin = _fraction(spec["margin"], "margin")
     if margin <= 0:
         raise ValueError("margin must be above 0")
     part.claimed = f"above 0; less than {100 * margin:g} points would refute it"
@@ -494,15 +515,27 @@ def _score(record: Any, at: int | str, metric: str) -> float:
         return value
     if metric != "test_accuracy":
         raise ValueError(f"{metric} is known at the end only")
+    if isinstance(at, bool) or not isinstance(at, int):
+        raise ValueError(f"at is an epoch or end, not {text(at, 40)!r}")
     for row in record.history():
         if row["epoch"] == at:
-            return float(number(row["test_accuracy"], f"test_accuracy of epoch {at}") or 0.0)
+            if not 0 <= row["test_accuracy"] <= 1:
+                raise RecordError(f"test_accuracy of epoch {at} is {row['test_accuracy']}")
+            return row["test_accuracy"]
     raise RecordError(f"has no epoch {at}")
+
+
+def _fraction(value: Any, name: str) -> float:
+    """A number of an experiment's file between −1 and 1: accuracies are fractions there."""
+    found = number(value, name)
+    if found is None or not -1 <= found <= 1:
+        raise ValueError(f"{name} is a fraction such as 0.01, not {found}")
+    return float(found)
 
 
 def _need_runs(experiment: Experiment) -> None:
     if experiment.not_run:
-        raise NotJudged(f"not run: {experiment.not_run}")
+        raise NotJudged(experiment.not_run)
 
 
 def _paired(
@@ -517,7 +550,7 @@ def _paired(
     if at != "end":
         part.title += f", after {at} epoch{'s' if at != 1 else ''}"
     seeds = sorted(set(scores_a) & set(scores_b))
-    sample = np.array([scores_a[seed] - scores_b[seed] for seed in seeds])
+    sample = np.array([scores_a[seed] - scores_b[seed] for seed in seeds]).round(12)  # 0.9 − 0.8 is 0.1 then
     part.numbers = {"n": len(seeds), "seeds": seeds, "at": at, "metric": metric, "a": a.name, "b": b.name}
     if not seeds:
         raise NotJudged("; ".join(part.notes[:3]) or "no seed has a record for both")
@@ -589,12 +622,13 @@ def points(fraction: float, digits: int = 1) -> str:
     return "0" if float(shown) == 0 else shown.replace("-", "−")
 
 
+def _short(fraction: float) -> str:
+    """A bound in percentage points, without a needless decimal: −20."""
+    return f"{100 * fraction:+g}".replace("-", "−") if fraction else "0"
+
+
 def difference_text(mean: Estimate) -> str:
+    n = f"n\u00a0=\u00a0{mean.n}"
     if mean.low is None or mean.high is None:
-        return f"{points(mean.mean)} points, n = {mean.n}"
-    return f"{points(mean.mean)} points [{points(mean.low)}, {points(mean.high)}], n = {mean.n}"
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts F2 before F10."""
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name)]
+        return f"{points(mean.mean)} points, {n}"
+    return f"{points(mean.mean)} points [{points(mean.low)},\u00a0{points(mean.high)}], {n}"

@@ -28,7 +28,7 @@ from fracpool.answer import Answer, answer
 from fracpool.figures import Figure
 from fracpool.findings import Finding, Part
 from fracpool.records import RecordError
-from fracpool.table import Experiment, Results, Variant, size_text
+from fracpool.table import Experiment, Results, size_text
 
 MOST_RUNS_SHOWN = 1000
 MOST_VARIANTS_SHOWN = 200
@@ -79,36 +79,31 @@ def write_report(results_dir: str | os.PathLike[str]) -> Path:
 
 def _write(results: Results) -> Path:
     verdicts = findings.judge(results)
-    said = answer(results, verdicts)
+    said = answer(results)
     drawn = figures.draw_all(results, said.swaps)
     page = _page(results, verdicts, said, drawn)
     table.write(results)
-    table.write_csv(summary(results), results.root / "summary.csv")
+    table.write_file(results.root / "summary.csv", table.as_csv(summary(results)))
     as_json = json.dumps(findings.as_json(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
-    _write_text(results.root / "findings.json", as_json + "\n")
+    table.write_file(results.root / "findings.json", as_json + "\n")
     _write_figures(results.root / "figures", drawn)
     templates = _templates()
-    _write_text(results.root / "report.md", templates.get_template("report.md.j2").render(page=page))
+    table.write_file(results.root / "report.md", templates.get_template("report.md.j2").render(page=page))
     path = results.root / "report.html"
-    _write_text(path, templates.get_template("report.html.j2").render(page=page))
+    table.write_file(path, templates.get_template("report.html.j2").render(page=page))
     return path
 
 
-def _write_text(path: Path, content: str) -> None:
-    """Replaces a file in one step, so that a reader never sees half a report."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    hidden.write_text(content, encoding="utf-8", newline="\n")
-    os.replace(hidden, path)
-
-
 def _write_figures(folder: Path, drawn: Mapping[str, list[Figure]]) -> None:
+    if folder.is_symlink():
+        raise ReportError(f"{folder}: is a link; a report is written inside its own folder only, so remove the link")
     folder.mkdir(exist_ok=True)
     named = {f"{figure.name}.svg": figure.svg for found in drawn.values() for figure in found}
     for old in folder.glob("*.svg"):
-        if old.name not in named:
-            old.unlink()
+        if old.name not in named and old.stem.endswith(figures.NAMES):
+            old.unlink()  # of an experiment that is gone
     for name, svg in named.items():
-        _write_text(folder / name, svg)
+        table.write_file(folder / name, svg)
 
 
 # ---- what the page shows ----

@@ -6,14 +6,16 @@ the record aside with one line, and text is cut and freed of control characters 
 
 from __future__ import annotations
 
-import math
+import io
+import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import pandas as pd
 
@@ -31,6 +33,7 @@ COUNTS = (
 )  # fmt: skip
 LOOSE = ""  # the name of the experiment that holds the runs of no experiment
 LONGEST_TEXT = 300
+MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,15 @@ class Variant:
     def depth(self) -> int:
         """Number of convolutions; 0 where there is no network."""
         given = self.settings.get("model.conv_layers")
-        return given if isinstance(given, int) else 0
+        return given if isinstance(given, int) and abs(given) < 10**6 else 0
+
+    @property
+    def ratio(self) -> float | None:
+        """Its pooling ratio; 2 for 2×2 max pooling, None for a pooling without one."""
+        given = self.settings.get("pool.ratio")
+        if self.is_max:
+            return 2.0
+        return float(given) if _is_number(given) and given > 0 else None
 
     @property
     def rest(self) -> dict[str, Any]:
@@ -136,6 +147,7 @@ def read(root: Path) -> Results:
             experiments.append(_experiment(name, sweep))
         except RecordError as error:
             problems.append(f"{store.sweeps / name}.json: {error}; run the sweep again")
+    experiments.sort(key=_by_first_finding)
     runs = _typed(pd.DataFrame(rows, columns=_all_columns()))
     experiments += _loose(runs, experiments, records)
     runs["experiment"] = _memberships(runs["run_id"], experiments)
@@ -149,12 +161,23 @@ def write(results: Results) -> None:
     """Writes runs.csv and runs.parquet: exactly COLUMNS, one row per run, sorted by experiment and variant."""
     order = ["experiment", "variant", "seed", "run_id"]
     table = results.runs.sort_values(order, kind="stable")[list(COLUMNS)].reset_index(drop=True)
-    write_csv(table, results.root / "runs.csv")
-    table.to_parquet(results.root / "runs.parquet", index=False)
+    write_file(results.root / "runs.csv", as_csv(table))
+    packed = io.BytesIO()
+    table.to_parquet(packed, index=False)
+    write_file(results.root / "runs.parquet", packed.getvalue())
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Writes a CSV that a spreadsheet opens without running anything in it.
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replaces a file in one step: no reader sees half of it, and a link in its place is replaced, not followed."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    hidden.unlink(missing_ok=True)
+    with open(hidden, "xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    os.replace(hidden, path)
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """A CSV that a spreadsheet opens without running anything in it.
 
     Text that starts like a formula gets an apostrophe in front (OWASP, "CSV Injection").
     """
@@ -162,19 +185,19 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = safe[name].map(_no_formula)
-    safe.to_csv(path, index=False, lineterminator="\n")
+    return safe.to_csv(index=False, lineterminator="\n")
 
 
 def _no_formula(value: Any) -> Any:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
+def flatten(config: Mapping[str, Any], prefix: str = "", levels: int = 5) -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}; what is nested deeper than `levels` stays as it is."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and levels:
+            flat |= flatten(value, f"{prefix}{key}.", levels - 1)
         else:
             flat[f"{prefix}{key}"] = value
     return flat
@@ -227,13 +250,22 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts F2 before F10."""
+    return [(int(piece[:18]), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name)]
+
+
 def number(value: Any, name: str, optional: bool = False) -> float | None:
     """A finite number from a record, or RecordError."""
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         raise RecordError(f"{name} is {text(value, 40)!r}, no number")
     return value
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 # ---- one record → one row ----
@@ -267,6 +299,8 @@ def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
     for part in (config, metrics, timings, about, pool, model, budget):
         if not isinstance(part, Mapping):
             raise RecordError(f"holds {text(part, 40)!r} in place of a group of fields")
+    if not isinstance(pool["kind"], str):
+        raise RecordError(f"pool.kind is {text(pool['kind'], 40)!r}, no name")
     numeric = {
         "ratio": pool.get("ratio"),
         "conv_layers": model.get("conv_layers"),
@@ -287,12 +321,22 @@ def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
     if data["status"] == "completed" and config.get("task") != "gradient":
         number(metrics.get("test_accuracy"), "test_accuracy")
     row: dict[str, Any] = {name: number(value, name, optional=True) for name, value in numeric.items()}
+    for name in ("test_accuracy", "test_error", "averaged_accuracy"):
+        if row[name] is not None and not 0 <= row[name] <= 1:
+            raise RecordError(f"{name} is {row[name]}, not between 0 and 1")
+    for name in COUNTS:
+        _whole(row.get(name), name)
+    for name in ("test_accuracy", "test_error", "averaged_accuracy"):
+        if row[name] is not None and not 0 <= row[name] <= 1:
+            raise RecordError(f"{name} is {row[name]}, not between 0 and 1")
     for name in COUNTS:
         if row.get(name) is not None and (row[name] != int(row[name]) or abs(row[name]) >= 2**63):
             raise RecordError(f"{name} is {row[name]}, no whole number")
-    seed = data["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise RecordError(f"seed is {text(seed, 40)!r}, no whole number")
+    seed = _whole(data["seed"], "seed")
+    if seed is None:
+        raise RecordError("seed is missing")
+    if text(data["run_id"]) != data["run_id"]:
+        raise RecordError("run_id holds characters that no run id has")
     return row | {
         "dataset": text((config.get("dataset") or {}).get("name", about.get("name", ""))),
         "pool": text(pool["kind"]),
@@ -305,19 +349,30 @@ def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _whole(value: Any, name: str) -> int | None:
+    """A whole number from a record that fits a column of the table, or None; else RecordError."""
+    if value is None:
+        return None
+    if number(value, name) != int(value) or abs(value) >= 2**63:
+        raise RecordError(f"{name} is {text(value, 40)}, no whole number")
+    return int(value)
+
+
 def _checked_geometry(geometry: Any) -> Mapping[str, Any]:
     """A record's geometry, or RecordError; a check without a network has an empty one."""
     if not isinstance(geometry, Mapping):
         raise RecordError("geometry is no group of fields")
     layers = geometry.get("layers", [])
-    if not isinstance(layers, Sequence) or isinstance(layers, str):
-        raise RecordError("geometry.layers is no list")
+    if not isinstance(layers, list) or len(layers) > MOST_LAYERS:
+        raise RecordError("geometry.layers is no list of layers")
+    for name in ("final_height", "final_width", "parameters", "macs"):
+        _whole(geometry.get(name), name)
     for layer in layers:
         if not isinstance(layer, Mapping):
             raise RecordError("geometry.layers holds something that is no layer")
         for name in ("height", "width"):
-            size = number(layer.get(name), f"{name} of a layer")
-            if size is None or not 0 <= size <= 10**6 or size != int(size):
+            size = _whole(layer.get(name), f"{name} of a layer")
+            if size is None or not 1 <= size <= 10**6:
                 raise RecordError(f"{name} of a layer is {size}")
         if not isinstance(layer.get("kind"), str):
             raise RecordError("a layer has no kind")
@@ -356,6 +411,11 @@ def _experiment(name: str, sweep: Mapping[str, Any]) -> Experiment:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"not a sweep file ({type(error).__name__}: {error})") from None
+
+
+def _by_first_finding(experiment: Experiment) -> tuple[Any, str]:
+    ids = [natural(str(finding.get("id"))) for finding in experiment.findings]
+    return min(ids, default=natural("~")), experiment.name
 
 
 def _findings(given: Any) -> tuple[Mapping[str, Any], ...]:
@@ -400,7 +460,8 @@ def _memberships(run_ids: pd.Series, experiments: Iterable[Experiment]) -> list[
 def _names_over_all(runs: pd.DataFrame, records: Mapping[str, Record]) -> list[str]:
     first = runs.drop_duplicates("variant_id")
     labelled = [
-        (label, flatten(records[run].data["config"])) for label, run in zip(first["label"], first["run_id"], strict=True)
+        (label, flatten(records[run].data["config"]))
+        for label, run in zip(first["label"], first["run_id"], strict=True)
     ]
     by_id = dict(zip(first["variant_id"], distinct_names(labelled), strict=True))
     return [by_id[id_] for id_ in runs["variant_id"]]
