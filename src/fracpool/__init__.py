@@ -1,0 +1,38 @@
+"""Fractional max pooling for Keras, and a study of when it beats 2×2 max pooling.
+
+Importing the package is instant: TensorFlow and Keras load when a name that needs them is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fracpool import geometry, regions
+    from fracpool.pooling import FractionalMaxPooling2D, fractional_max_pool, max_pool_regions
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FractionalMaxPooling2D",
+    "__version__",
+    "fractional_max_pool",
+    "geometry",
+    "max_pool_regions",
+    "regions",
+]
+
+_MODULES = {"geometry", "regions"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"fracpool.{name}")
+    if name in __all__:
+        return getattr(importlib.import_module("fracpool.pooling"), name)
+    raise AttributeError(f"module 'fracpool' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

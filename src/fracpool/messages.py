@@ -76,6 +76,8 @@ def _about_value(error: Exception, cause: OmegaConfBaseException) -> str:
         value = _after(str(cause), r"could not be converted to (\w+)")
         if value is not None:
             return f"{override}: must be {KINDS.get(value, value)}"
+        if "not a valid bool" in str(cause):
+            return f"{override}: must be {KINDS['Boolean']}"
         return f"{override}: {str(cause).splitlines()[0]}"
     return _about_hydra(error)
 

@@ -38,7 +38,10 @@ class _Estimate:
     def __init__(self, runs: int, work: float) -> None:
         self.runs, self.work = runs, work
         self.done_runs, self.done_work = 0, 0.0
-        self.began = time.monotonic()
+        self.began: float | None = None  # when the first run began: imports are not work
+
+    def begin(self) -> None:
+        self.began = self.began or time.monotonic()
 
     def left(self, work_in_run: float = 0.0) -> float | None:
         done = self.done_work + work_in_run
@@ -46,7 +49,9 @@ class _Estimate:
             done, total = float(self.done_runs), float(self.runs)
         else:
             total = self.work
-        return (time.monotonic() - self.began) * (total - done) / done if done > 0 else None
+        if self.began is None or done <= 0:
+            return None
+        return (time.monotonic() - self.began) * (total - done) / done
 
 
 class LiveReporter(Reporter):
@@ -55,6 +60,7 @@ class LiveReporter(Reporter):
     def __init__(self, runs: int, work: float, console: Console) -> None:
         self.console = console
         self.estimate = _Estimate(runs, work)
+        self.estimate.begin()
         self.epochs, self.run_work, self.title = 1, 0.0, ""
         self.said = time.monotonic()
         self.bars: Progress | None = None
@@ -72,6 +78,7 @@ class LiveReporter(Reporter):
             self.bars.start()
 
     def run_begins(self, label: str, seed: int, epochs: int, work: float) -> None:
+        self.estimate.begin()
         self.epochs, self.run_work, self.title = epochs, work, f"{label} · seed {seed}"
         self.said = time.monotonic()
         self._show(0.0, f"{self._count()} {self.title}")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -20,7 +22,7 @@ from omegaconf import DictConfig
 
 from fracpool import architecture, datasets, identity, progress
 from fracpool.records import Record, StorageError, Store
-from fracpool.settings import Settings, SettingsError, from_config
+from fracpool.settings import Settings, SettingsError, from_config, require
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,13 @@ def plan(settings: Settings) -> PlannedRun:
     if settings.task == "gradient":
         return PlannedRun(settings, architecture.NO_NETWORK, identity.run_id(settings, "none"))
     known = datasets.describe(settings.dataset)
+    examples, available = settings.budget.train_examples, known.train_examples
+    require(
+        examples is None or examples <= available,
+        "budget.train_examples",
+        examples,
+        f"null for all, or at most the {available} of dataset={known.name}",
+    )
     network = architecture.network(settings.model, settings.pool, known.shape, known.classes)
     there = datasets.missing(settings.dataset) is None
     run_id = identity.run_id(settings, datasets.fingerprint(settings.dataset)) if there else None
@@ -82,14 +91,33 @@ def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
     record = planned.finished()
     if record is not None:
         return outcome_of(record, skipped=True, seconds=0.0)
+    compute = _import("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
     began = time.perf_counter()
     reporter.run_begins(identity.label(settings), settings.seed, settings.budget.epochs, planned.work)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up remarks
-    compute = importlib.import_module("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
     record = compute.run(settings, planned.run_id, planned.network, planned.store, reporter)
     outcome = outcome_of(record, skipped=False, seconds=time.perf_counter() - began)
     reporter.run_ends(outcome, planned.work)
     return outcome
+
+
+def _import(module: str) -> ModuleType:
+    """Imports a module that needs TensorFlow, without the remarks that its libraries print as they load."""
+    if module in sys.modules:
+        return sys.modules[module]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as remarks:
+        stderr = os.dup(2)
+        os.dup2(remarks.fileno(), 2)
+        try:
+            return importlib.import_module(module)
+        except BaseException:
+            remarks.seek(0)
+            os.write(stderr, remarks.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 class Stop(BaseException):

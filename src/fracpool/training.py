@@ -259,7 +259,7 @@ def _test(
 
 def _examples(settings: Settings, available: int) -> int:
     wanted = settings.budget.train_examples
-    return available if wanted is None else min(wanted, available)
+    return available if wanted is None else wanted
 
 
 def _describe_data(settings: Settings, arrays: datasets.Arrays) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""The pool with its gradients on TensorFlow, compiled by XLA piece by piece.
+
+Values and codes come from two compiled functions, not one: XLA on the CPU would keep all gathers of a common
+function in memory to share them, which costs three times what gathering twice does. What surrounds the pool
+stays outside of XLA, since convolutions are faster in oneDNN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from fracpool.ops import windows as cells
+from fracpool.ops.windows import Regions, Windows
+
+Tensor = Any
+
+
+def _compiled(function: Any) -> Any:
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+_largest = _compiled(cells.largest)
+_codes = _compiled(cells.codes)
+_pick = _compiled(cells.pick)
+_spread = _compiled(cells.spread)
+
+
+def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+    """The largest value of each window, with first and higher gradients with respect to x."""
+
+    @tf.custom_gradient
+    def forward(x: Tensor) -> Any:
+        y = _largest(x, regions, windows)
+        code = _codes(x, regions, windows)
+        pick, spread = _linear(code, regions, windows, _size(x))
+        return y, spread
+
+    return forward(x)
+
+
+def _linear(code: Tensor, regions: Regions, windows: Windows, size: Any) -> tuple[Any, Any]:
+    """`pick` and `spread` at a given code: linear, and each the other's gradient."""
+
+    @tf.custom_gradient
+    def pick(x: Tensor) -> Any:
+        return _pick(x, code, regions, windows), spread
+
+    @tf.custom_gradient
+    def spread(y: Tensor) -> Any:
+        return _spread(y, code, regions, windows, size), pick
+
+    return pick, spread
+
+
+def _size(x: Tensor) -> tuple[Any, Any]:
+    shape = tf.shape(x)
+    return tuple(shape[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2))

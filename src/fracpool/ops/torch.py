@@ -1,0 +1,61 @@
+"""The pool with its gradients on PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from fracpool.ops import windows as cells
+from fracpool.ops.windows import Regions, Windows
+
+Tensor = Any
+
+
+def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+    """The largest value of each window, with first and higher gradients with respect to x."""
+    return _Pool.apply(x, regions, windows)
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+        code = cells.codes(x, regions, windows)
+        ctx.save_for_backward(code, *regions)
+        ctx.windows, ctx.size = windows, tuple(x.shape[1:3])
+        return cells.largest(x, regions, windows)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        code, *regions = ctx.saved_tensors
+        return _Spread.apply(dy, code, Regions(*regions), ctx.windows, ctx.size), None, None
+
+
+class _Spread(torch.autograd.Function):
+    """Linear in y; its gradient is `_Pick`."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, code: Tensor, regions: Regions, windows: Windows, size: Any) -> Tensor:
+        ctx.save_for_backward(code, *regions)
+        ctx.windows = windows
+        return cells.spread(y, code, regions, windows, size)
+
+    @staticmethod
+    def backward(ctx: Any, dx: Tensor) -> Any:
+        code, *regions = ctx.saved_tensors
+        return _Pick.apply(dx, code, Regions(*regions), ctx.windows), None, None, None, None
+
+
+class _Pick(torch.autograd.Function):
+    """Linear in x; its gradient is `_Spread`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
+        ctx.save_for_backward(code, *regions)
+        ctx.windows, ctx.size = windows, tuple(x.shape[1:3])
+        return cells.pick(x, code, regions, windows)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        code, *regions = ctx.saved_tensors
+        return _Spread.apply(dy, code, Regions(*regions), ctx.windows, ctx.size), None, None, None

@@ -1,0 +1,46 @@
+"""Shared by all tests: command lines carried out in this process, in a folder of their own."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+TINY = [
+    "dataset=mnist5k",
+    "budget.train_examples=300",
+    "budget.epochs=2",
+    "model.filters=[4,8]",
+    "model.dense=[16]",
+    "repeats=3",
+]
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def train(folder: Path, capfd: pytest.CaptureFixture[str]):
+    """`python -m fracpool.train ARGUMENTS` in this process."""
+    from fracpool.train import main
+
+    def call(*arguments: str) -> Result:
+        capfd.readouterr()
+        code = main(list(arguments))
+        captured = capfd.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call

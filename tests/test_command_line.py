@@ -1,0 +1,137 @@
+"""Bad input: one line that names the field and the remedy, exit code 2, no traceback, nothing left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# command line, what the line must say
+WRONG = [
+    ("pool=maxx", ["pool=maxx", "did you mean max?"]),
+    ("pool=", ["pool"]),
+    ("dataset=minst", ["dataset=minst", "did you mean mnist?"]),
+    ("model=plane", ["model=plane", "did you mean plain?"]),
+    ("optimizer=adma", ["optimizer=adma", "did you mean adam?"]),
+    ("budget=shrt", ["budget=shrt", "did you mean short?"]),
+    ("poool=max", ["poool", "did you mean pool?"]),
+    ("pool.ration=1.4", ["pool.ration", "did you mean pool.ratio?"]),
+    ("model.conv_layer=3", ["model.conv_layer", "did you mean model.conv_layers?"]),
+    ("modell.conv_layers=3", ["modell.conv_layers", "did you mean model.conv_layers?"]),
+    ("sed=1", ["sed", "did you mean seed?"]),
+    ("experiment=mnist_swap", ["+experiment=NAME"]),
+    ("+experiment=mnist_swop", ["experiment=mnist_swop", "did you mean mnist_swap?"]),
+    ("-m +experiment=mnist_swap,asker", ["experiment", "one by one"]),
+    ("pool.ratio=0.9", ["pool.ratio=0.9", "from 1"]),
+    ("pool.ratio=0", ["pool.ratio=0", "from 1"]),
+    ("pool.ratio=-1.4", ["pool.ratio=-1.4", "from 1"]),
+    ("pool.ratio=nan", ["pool.ratio=nan", "from 1"]),
+    ("pool.ratio=inf", ["pool.ratio=inf", "from 1"]),
+    ("pool.ratio=null", ["pool.ratio=None", "a number"]),
+    ("pool.ratio=1,4", ["pool.ratio=1,4", "-m"]),
+    ("pool.ratio=much", ["pool.ratio=much", "a number"]),
+    ("pool.ratio=29 dataset=mnist5k", ["28×28", "pool.ratio"]),
+    ("pool.window=0", ["pool.window=0", "≥ 1"]),
+    ("pool.window=2 pool.overlapping=true", ["pool.window=2", "pool.overlapping"]),
+    ("pool.window=29 dataset=mnist5k", ["28×28"]),
+    ("pool.regions_per=image", ["pool.regions_per=image", "batch, sample, channel"]),
+    ("pool.pseudo_random=perhaps", ["pool.pseudo_random=perhaps", "true or false"]),
+    ("pool=max pool.ratio=1.4", ["pool.ratio=1.4", "pool=fmp"]),
+    ("pool=average pool.overlapping=true", ["pool.overlapping=True", "pool=fmp"]),
+    ("pool=max model.conv_layers=5 dataset=mnist5k", ["1×1", "model.conv_layers"]),
+    ("model.conv_layers=0", ["model.conv_layers=0", "from 1"]),
+    ("model.conv_layers=-2", ["model.conv_layers=-2", "from 1"]),
+    ("model.conv_layers=2.5", ["model.conv_layers=2.5", "a whole number"]),
+    ("model.pools=3 dataset=mnist5k", ["model.pools=3", "model.conv_layers"]),
+    ("model.filters=[]", ["model.filters=[]", "at least one"]),
+    ("model.filters=[32,-64]", ["model.filters=[32, -64]", "from 1"]),
+    ("model.filters=32", ["model.filters"]),
+    ("model.dense=[0]", ["model.dense=[0]", "from 1"]),
+    ("model.kernel=0", ["model.kernel=0", "from 1"]),
+    ("model.activation=rellu", ["model.activation=rellu", "relu"]),
+    ("model.dropout=1", ["model.dropout=1", "< 1"]),
+    ("model.dropout=-0.1", ["model.dropout=-0.1", "≤"]),
+    ("model.batch_norm=maybe", ["model.batch_norm=maybe", "true or false"]),
+    ("model.pad_to=20 dataset=mnist5k", ["model.pad_to=20", "28"]),
+    ("optimizer.learning_rate=0", ["optimizer.learning_rate=0", "positive"]),
+    ("optimizer.learning_rate=nan", ["optimizer.learning_rate=nan", "positive"]),
+    ("optimizer.schedule=cosin", ["optimizer.schedule=cosin", "cosine"]),
+    ("budget.epochs=0", ["budget.epochs=0", "from 1"]),
+    ("budget.epochs=ten", ["budget.epochs=ten", "a whole number"]),
+    ("budget.batch_size=0", ["budget.batch_size=0", "from 1"]),
+    ("budget.train_examples=0", ["budget.train_examples=0", "≥ 1"]),
+    ("budget.train_examples=4001 dataset=mnist5k", ["budget.train_examples=4001", "4000"]),
+    ("seed=-1", ["seed=-1", "from 0"]),
+    ("seed=0,1", ["seed=0,1", "-m"]),
+    ("seed=abc", ["seed=abc", "a whole number"]),
+    ("-m seed=range(3,3)", ["seed=range(3,3)", "at least one"]),
+    ("-m seed=", ["seed="]),
+    ("-m pool=max model.conv_layers=5,6 dataset=mnist5k", ["nothing to run"]),
+    ("-m pool=max,fmpp", ["pool=fmpp", "did you mean fmp?"]),
+    ("-m pool=fmp pool.ratio=1.4,0.4 dataset=mnist5k", ["pool.ratio=0.4"]),
+    ("repeats=0", ["repeats=0", "from 1"]),
+    ("retry=yes", ["retry=yes", "failed"]),
+    ("profile=../elsewhere", ["profile", "folder name"]),
+    ("task=trian", ["task=trian", "train"]),
+    ("task=gradient pool=max", ["pool=max", "fmp"]),
+    ("seed==3", ["seed==3"]),
+    ("dataset=mnist dataset.data_dir=/nowhere/tfds", ["/nowhere/tfds", "TFDS_DATA_DIR", "mnist5k"]),
+    ("results_dir=/proc/results dataset=mnist5k", ["results_dir=/proc/results", "cannot be written"]),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
+def test_bad_input_gets_one_line(train, folder, line, said):
+    result = train(*line.split())
+    assert result.code == 2
+    assert len(result.err.strip().splitlines()) == 1, result.err
+    for words in said:
+        assert words in result.err
+    assert "Traceback" not in result.err + result.out
+    assert list(folder.iterdir()) == []
+
+
+def test_full_error_gives_the_traceback(train, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(BaseException, match="from 1"):
+        train("budget.epochs=0")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["fracpool.train", "--help"], ["fracpool.train", "--cfg", "job"], ["fracpool.train", "seed=x"]],
+    ids=["help", "config", "bad input"],
+)
+def test_nothing_heavy_is_imported_to_help_or_to_refuse(arguments, folder):
+    watched = "import runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_module(sys.argv[0], run_name='__main__')\n"
+    watched += "finally: sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", watched, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_help_lists_every_group_and_field(train, capfd):
+    with pytest.raises(SystemExit) as end:
+        train("--help")
+    assert end.value.code == 0
+    text = capfd.readouterr().out
+    for word in ("dataset: cifar10, mnist, mnist5k", "pool: average, fmp, max", "conv_layers", "Examples"):
+        assert word in text
+
+
+def test_a_config_folder_of_ones_own_is_found(train, folder):
+    own = folder / "own" / "model"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("defaults: [plain]\nname: mine\nconv_layers: 1\n")
+    result = train("--config-dir", str(folder / "own"), "dataset=mnist5k", "model=mine", "plan=true")
+    assert (result.code, result.err) == (0, "")
+    assert "mine1" in result.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(train, folder):
+    Path("locked").mkdir(mode=0o500)
+    result = train("results_dir=locked", "dataset=mnist5k")
+    assert result.code == 2
+    assert "results_dir=locked" in result.err

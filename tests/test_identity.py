@@ -1,0 +1,102 @@
+"""Which change makes another run, and which does not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fracpool import identity
+from fracpool.settings import Settings
+
+
+def settings(**changes) -> Settings:
+    made = Settings(**changes)
+    made.dataset.name = "mnist5k"
+    return made
+
+
+def test_ids_stay_the_same_from_version_to_version():
+    """If this fails, records made before are not found any more: was that meant?"""
+    assert identity.run_id(settings(), "data") == "mnist5k-plain2-max-e10-s0-GOLDEN"
+
+
+def test_a_changed_result_needs_a_changed_version():
+    """The code that computes results has this fingerprint under this RESULTS_VERSION.
+
+    If a change of yours alters what a run computes, raise RESULTS_VERSION; then put the new fingerprint here.
+    """
+    assert (identity.RESULTS_VERSION, identity.code_fingerprint()) == (1, "CODE")
+
+
+def changed(**fields) -> Settings:
+    made = settings()
+    for name, value in fields.items():
+        group, _, field = name.partition("__")
+        if field:
+            setattr(getattr(made, group), field, value)
+        else:
+            setattr(made, group, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seed": 1},
+        {"model__conv_layers": 3},
+        {"model__dense": [64]},
+        {"optimizer__learning_rate": 0.01},
+        {"budget__epochs": 11},
+        {"pool__kind": "average"},
+        {"dataset__name": "mnist"},
+    ],
+    ids=str,
+)
+def test_what_changes_the_result_changes_the_id(fields):
+    assert identity.run_id(changed(**fields), "data") != identity.run_id(settings(), "data")
+
+
+def test_other_data_change_the_id():
+    assert identity.run_id(settings(), "data") != identity.run_id(settings(), "other data")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"results_dir": "/elsewhere"},
+        {"profile": "other"},
+        {"retry": "failed"},
+        {"experiment__name": "mnist_swap"},
+        {"dataset__data_dir": "/data"},
+        {"repeats": 20},  # max pooling has one kind of test pass
+    ],
+    ids=str,
+)
+def test_what_does_not_change_the_result_does_not_change_the_id(fields):
+    assert identity.run_id(changed(**fields), "data") == identity.run_id(settings(), "data")
+
+
+def test_the_seed_is_not_part_of_the_variant():
+    assert identity.variant_id(settings()) == identity.variant_id(replace(settings(), seed=7))
+
+
+def test_the_code_fingerprint_is_blind_to_comments_and_docstrings(tmp_path, monkeypatch):
+    def fingerprint(text: str) -> str:
+        (tmp_path / "models.py").write_text(text)
+        monkeypatch.setattr(identity, "__file__", str(tmp_path / "identity.py"))
+        identity.code_fingerprint.cache_clear()
+        return identity.code_fingerprint()
+
+    try:
+        plain = fingerprint("def f(x):\n    return x + 1\n")
+        assert fingerprint('"""Module."""\ndef f(x):\n    """One more."""\n    return (x + 1)  # sum\n') == plain
+        assert fingerprint("def f(x):\n    return x + 2\n") != plain
+    finally:
+        monkeypatch.undo()
+        identity.code_fingerprint.cache_clear()
+
+
+def test_the_computing_modules_exist():
+    package = Path(identity.__file__).parent
+    for name in identity.COMPUTING_MODULES:
+        assert (package / f"{name}.py").is_file() or (package / name).is_dir(), name

@@ -1,0 +1,161 @@
+"""The run record: whole or not at all, and read with suspicion."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fracpool import records
+from fracpool.records import HISTORY_COLUMNS, RecordError, Store, digest
+
+DATA = {
+    "run_id": "a-1",
+    "status": "completed",
+    "config": {},
+    "geometry": {},
+    "metrics": {"test_accuracy": 0.5},
+    "seed": 0,
+    "variant_id": "v",
+}
+
+
+def row(epoch: int) -> dict[str, float]:
+    return {name: float("nan") if name == "test_loss" else epoch for name in HISTORY_COLUMNS}
+
+
+def predictions() -> dict[str, np.ndarray]:
+    return {"one_pass": np.eye(4, dtype=np.float16), "labels": np.arange(4, dtype=np.uint8)}
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    store = Store(tmp_path)
+    store.write(DATA, [row(1), row(2)], predictions())
+    return store
+
+
+def test_what_is_written_is_read(store):
+    record = store.find("a-1")
+    assert record.data["metrics"] == {"test_accuracy": 0.5}
+    assert [r["epoch"] for r in record.history()] == [1, 2]
+    assert np.isnan(record.history()[0]["test_loss"])
+    assert np.array_equal(record.predictions()["one_pass"], predictions()["one_pass"])
+    assert store.find("a-2") is None
+
+
+def damage_truncate(folder):
+    (folder / "record.json").write_bytes((folder / "record.json").read_bytes()[:-20])
+
+
+def damage_edit(folder):
+    data = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps(data | {"run_id": "b-2"}))
+
+
+def damage_nan(folder):
+    text = (folder / "record.json").read_text()
+    (folder / "record.json").write_text(text.replace("0.5", "NaN"))
+
+
+def damage_schema(folder):
+    text = (folder / "record.json").read_text()
+    (folder / "record.json").write_text(text.replace('"schema": 1', '"schema": 99'))
+
+
+def damage_status(folder):
+    text = (folder / "record.json").read_text()
+    (folder / "record.json").write_text(text.replace('"completed"', '"splendid"'))
+
+
+def damage_list(folder):
+    (folder / "record.json").write_text("[]")
+
+
+def damage_depth(folder):
+    (folder / "record.json").write_text("[" * 100_000)
+
+
+def damage_binary(folder):
+    (folder / "record.json").write_bytes(bytes(range(256)))
+
+
+def damage_link(folder):
+    (folder / "record.json").unlink()
+    (folder / "record.json").symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (damage_truncate, "not valid JSON"),
+        (damage_edit, "moved or edited"),
+        (damage_nan, "NaN"),
+        (damage_schema, "schema 99"),
+        (damage_status, "splendid"),
+        (damage_list, "no JSON object"),
+        (damage_depth, "not valid JSON"),
+        (damage_binary, "not valid JSON"),
+        (damage_link, "no regular file"),
+    ],
+)
+def test_a_damaged_record_is_named_and_set_aside(store, damage, said):
+    store.write(DATA | {"run_id": "c-3"})
+    damage(store.folder("a-1"))
+    reading = store.read()
+    assert [r.run_id for r in reading.records] == ["c-3"]
+    (problem,) = reading.problems
+    assert said in problem
+    assert str(store.folder("a-1") / "record.json") in problem
+    assert "\n" not in problem
+    if damage is not damage_link:
+        assert store.find("a-1") is None
+        assert len(list((store.root / "damaged").iterdir())) == 1
+
+
+def test_a_file_that_differs_from_its_checksum_is_refused(store):
+    folder = store.folder("a-1")
+    (folder / "history.csv").write_text((folder / "history.csv").read_text().replace("2,", "3,"))
+    with pytest.raises(RecordError, match="checksum"):
+        store.read().records[0].history()
+
+
+def test_a_zip_bomb_is_refused(store, monkeypatch):
+    path = store.folder("a-1") / "predictions.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("one_pass.npy", bytes(2**22))
+    monkeypatch.setattr(records, "MAX_PREDICTIONS_BYTES", 2**20)
+    record = store.read().records[0]
+    record.data["files"]["predictions.npz"] = records.hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(RecordError, match="unpacks to more"):
+        record.predictions()
+
+
+def test_pickles_are_refused(store):
+    path = store.folder("a-1") / "predictions.npz"
+    np.savez(path, one_pass=np.array([{"a": 1}], dtype=object))
+    record = store.read().records[0]
+    record.data["files"]["predictions.npz"] = records.hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(RecordError, match="not a predictions file"):
+        record.predictions()
+
+
+def test_a_failed_record_is_replaced(store):
+    store.write(DATA | {"status": "failed"})
+    assert store.find("a-1").status == "failed"
+    assert [p.name for p in store.runs.iterdir()] == ["a-1"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_a_digest_ignores_the_order_of_keys_only(value):
+    assert digest(value) == digest(dict(reversed(value.items())))
+    assert digest(value) != digest(value | {"more": 1}) or "more" in value

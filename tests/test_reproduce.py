@@ -1,0 +1,83 @@
+"""`python -m fracpool.reproduce`: from nothing to the report, and nothing twice."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+SMALLER = ["budget.epochs=1", "budget.train_examples=400", "model.filters=[4,8]", "model.dense=[16]", "repeats=2"]
+SMALL = [*SMALLER, "seed=0,1"]
+
+
+def reproduce(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fracpool.reproduce", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=560)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["quik"], ["profile=quik", "did you mean quick?"]),
+        (["../../secret"], ["profile=../../secret", "full, quick"]),
+        (["quick", "--only", "mnist_swp"], ["--only=mnist_swp", "did you mean mnist_swap?"]),
+        (["quick", "--jobs", "0"], ["--jobs=0", "from 1"]),
+        (["quick", "--only", "mnist_swap", "--override", "budget.epochs=0"], ["budget.epochs=0", "from 1"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_bad_input_gets_one_line(folder, capfd, arguments, said):
+    from fracpool.reproduce import main
+
+    assert main(arguments) == 2
+    err = capfd.readouterr().err
+    assert len(err.strip().splitlines()) == 1
+    for words in said:
+        assert words in err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_quick_profile_from_nothing_and_again(tmp_path):
+    overrides = [word for override in SMALL for word in ("--override", override)]
+    done = reproduce(tmp_path, "quick", *overrides)
+    assert (done.returncode, done.stderr) == (0, "")
+    results = tmp_path / "results" / "quick"
+    verdicts = {f["id"]: f["verdict"] for f in json.loads((results / "findings.json").read_text())["findings"]}
+    assert set(verdicts) >= {"F1", "F2", "F3", "F4", "F6"}
+    assert verdicts["F1"] == "reproduced"
+    assert done.stdout.strip().splitlines()[-1].endswith("report.html")
+    first = {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()}
+
+    began = time.monotonic()
+    again = reproduce(tmp_path, "quick", *overrides)
+    assert again.returncode == 0
+    assert "left" not in again.stdout
+    assert {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()} == first
+    assert time.monotonic() - began < 30  # 10 s on a machine that does nothing else; measured by hand
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_200_runs(tmp_path):
+    """Eight variants in turn, so that programs are built and thrown away again and again."""
+    script = """
+import resource, sys
+from fracpool.train import main
+small = [*sys.argv[1:], "dataset=mnist5k", "pool=max,average,fmp", "pool.ratio=1.47,1.6", "model.conv_layers=1,2"]
+def memory():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+after = []
+for batch in range(5):
+    seeds = f"seed=range({5 * batch},{5 * batch + 5})"
+    assert main(["-m", *small, seeds]) == 0
+    after.append(memory())
+print("MEMORY", *after)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *SMALLER], cwd=tmp_path, capture_output=True, text=True, timeout=580
+    )
+    assert done.returncode == 0, done.stderr
+    memory = [float(word) for word in done.stdout.split("MEMORY")[1].split()]
+    assert len(list((tmp_path / "results" / "mine" / "runs").iterdir())) == 200
+    assert memory[-1] < 1.05 * memory[1], memory

@@ -1,0 +1,227 @@
+"""Whole runs on a few real digits: what the record holds, repeating, resuming, failing."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY
+
+from fracpool import progress, runner
+from fracpool.records import Store
+from fracpool.settings import Settings
+
+
+def settings(folder: Path, **pool) -> Settings:
+    """TINY, as settings."""
+    made = Settings(results_dir=str(folder), repeats=3)
+    made.dataset.name = "mnist5k"
+    made.budget.train_examples, made.budget.epochs = 300, 2
+    made.model.filters, made.model.dense = [4, 8], [16]
+    made.pool.kind = pool.pop("kind", "fmp")
+    if made.pool.kind == "fmp":
+        made.pool.ratio, made.pool.regions_per = 1.47, "batch"
+        made.pool.pseudo_random = made.pool.overlapping = False
+    for name, value in pool.items():
+        setattr(made.pool, name, value)
+    return made
+
+
+def execute(made: Settings, reporter: progress.Reporter | None = None):
+    """The record of a run."""
+    planned = runner.plan(made)
+    runner.execute(planned, reporter or progress.Reporter())
+    return planned.store.find(planned.run_id)
+
+
+def results(record) -> dict:
+    """All that must repeat bit for bit: metrics, learning curve without times, predictions."""
+    curve = [{k: v for k, v in row.items() if k != "seconds"} for row in record.history()]
+    arrays = {name: array.tobytes() for name, array in record.predictions().items()}
+    return {"metrics": record.data["metrics"], "curve": curve, "arrays": arrays}
+
+
+class StopAfter(progress.Reporter):
+    """Ctrl-C at the end of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def epoch_done(self, row):
+        if row["epoch"] == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_one_run_writes_one_record(train, folder):
+    result = train(*TINY, "pool=fmp", "seed=3")
+    assert (result.code, result.err) == (0, "")
+    reading = Store(folder / "results" / "mine").read()
+    (record,) = reading.records
+    data = record.data
+    assert reading.problems == []
+    assert record.run_id in result.out
+    assert (data["status"], data["seed"], data["label"]) == ("completed", 3, "2 conv, FMP 1.47 random")
+    assert [row["epoch"] for row in record.history()] == [1, 2]
+    assert (data["geometry"]["final_height"], data["geometry"]["final_width"]) == (12, 12)
+    assert (data["data"]["train_examples"], data["data"]["test_examples"]) == (300, 1000)
+    predictions = record.predictions()
+    accuracy = (predictions["one_pass"].argmax(axis=1) == predictions["labels"]).mean()
+    assert data["metrics"]["test_accuracy"] == pytest.approx(accuracy, abs=2e-3)  # float16 may turn a near tie
+    assert data["metrics"]["test_accuracy"] == record.history()[-1]["test_accuracy"]
+    assert list(data["metrics"]["accuracy_by_repeats"]) == ["1", "2", "3"]
+    assert not np.array_equal(predictions["one_pass"], predictions["averaged"])
+    assert not (folder / "results" / "mine" / "unfinished" / record.run_id).exists()
+    text = json.dumps(data)
+    for private in (str(folder), os.uname().nodename, str(Path.home())):
+        assert private not in text
+
+
+def test_a_run_with_its_record_is_skipped(train):
+    train(*TINY, "pool=max")
+    result = train(*TINY, "pool=max")
+    assert result.code == 0
+    assert "skipped" in result.out
+
+
+def test_the_command_in_the_record_repeats_the_run(train, folder):
+    train(*TINY, "pool=fmp", "pool.ratio=1.3", "pool.overlapping=true", "model.activation=relu", "optimizer=sgd")
+    (record,) = Store(folder / "results" / "mine").read().records
+    words = shlex.split(record.data["command"])
+    assert words[:3] == ["python", "-m", "fracpool.train"]
+    result = train(*words[3:])
+    assert "skipped" in result.out
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        {"kind": "max"},
+        {},
+        {"pseudo_random": True, "overlapping": True},
+        {"window": 2, "regions_per": "sample"},
+    ],
+    ids=["max", "fmp", "pseudorandom overlapping", "fixed windows per sample"],
+)
+def test_the_same_seed_gives_the_same_run_whatever_ran_before(tmp_path, pool):
+    first = results(execute(settings(tmp_path / "a", **pool)))
+    other = settings(tmp_path / "b", **pool)
+    other.seed = 1
+    different = results(execute(other))
+    again = results(execute(settings(tmp_path / "c", **pool)))
+    assert first == again
+    assert first["arrays"] != different["arrays"]
+
+
+@pytest.mark.parametrize("kind", ["max", "fmp"])
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, kind):
+    def made(folder: str) -> Settings:
+        chosen = settings(tmp_path / folder, kind=kind)
+        chosen.budget.epochs, chosen.model.dropout, chosen.model.batch_norm = 4, 0.2, True
+        return chosen
+
+    whole = results(execute(made("whole")))
+    for epoch in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            execute(made("parts"), StopAfter(epoch))
+    record = execute(made("parts"))
+    assert record.data["resumed_at_epoch"] == 3
+    assert results(record) == whole
+
+
+def test_a_damaged_checkpoint_costs_only_its_epochs(tmp_path):
+    whole = results(execute(settings(tmp_path / "whole")))
+    made = settings(tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        execute(made, StopAfter(1))
+    (checkpoint,) = (tmp_path / "parts").rglob("checkpoint.npz")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    assert results(execute(made)) == whole
+
+
+def test_testing_does_not_change_the_training(tmp_path):
+    few, many = settings(tmp_path / "a"), settings(tmp_path / "b")
+    many.repeats = 9
+    a, b = execute(few), execute(many)
+    assert [row["train_loss"] for row in a.history()] == [row["train_loss"] for row in b.history()]
+    assert a.data["metrics"]["test_accuracy"] == b.data["metrics"]["test_accuracy"]
+
+
+def test_a_loss_that_is_not_finite_is_recorded_at_its_epoch(train, folder):
+    result = train(*TINY, "pool=max", "optimizer=sgd", "optimizer.learning_rate=1e30", "optimizer.schedule=constant")
+    (record,) = Store(folder / "results" / "mine").read().records
+    assert (result.code, record.status) == (0, "diverged")
+    assert len(record.history()) == 1
+    assert "epoch 1" in record.data["error"]["message"]
+
+
+def test_failed_runs_are_recorded_and_run_again_when_asked(train, folder, monkeypatch):
+    from fracpool import training
+
+    def broken(*arguments):
+        raise MemoryError("no more memory")
+
+    sweep = ["-m", *TINY, "pool=max,average", "seed=0"]
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "score", broken)
+        result = train(*sweep)
+    assert result.code == 1
+    assert "0 done, 0 skipped, 0 diverged, 2 failed" in result.out
+    records = Store(folder / "results" / "mine").read().records
+    assert {r.data["error"]["message"] for r in records} == {"no more memory"}
+    assert all("broken" in r.data["error"]["traceback"] for r in records)
+    assert "2 skipped" in train(*sweep).out
+    result = train(*sweep, "retry=failed")
+    assert result.code == 0
+    assert "2 done" in result.out
+
+
+def test_a_killed_process_leaves_nothing_torn(folder):
+    command = [sys.executable, "-m", "fracpool.train", *TINY, "pool=max", "budget.epochs=2000"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    store = Store(folder / "results" / "mine")
+    deadline = time.monotonic() + 120
+    while not list(store.root.rglob("checkpoint.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert store.read().records == []
+    assert store.read().problems == []
+    done = subprocess.run([*command[:-1], "budget.epochs=2000", "plan=true"], capture_output=True, text=True)
+    assert "would run" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_stop_cleanly_and_say_how_to_go_on(folder, number):
+    command = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "budget.epochs=2000", "seed=0,1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(folder.rglob("checkpoint.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert err.strip() == "Stopped: 0 of 2 runs are done; the same command goes on from here."
+
+
+def test_a_full_disk_stops_with_one_line(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    try:
+        command = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "seed=0,1,2", "model.dense=[64]"]
+        done = subprocess.run([*command, f"results_dir={disk}/r"], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert "No space left on device" in done.stderr
+        assert Store(disk / "r" / "mine").read().problems == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

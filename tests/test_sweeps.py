@@ -1,0 +1,107 @@
+"""Sweeps through Hydra: planned whole, collapsed, skipped, shared between experiments."""
+
+import json
+
+from conftest import TINY
+
+from fracpool.records import Store
+
+
+def test_a_grid_trains_each_network_once(train, folder):
+    grid = ["-m", *TINY, "pool=max,average", "model.conv_layers=2,5", "pool.ratio=1.4,1.47", "seed=0,1"]
+    result = train(*grid)
+    assert (result.code, result.err) == (0, "")
+    assert "4 runs of 2 variants" in result.out
+    assert "left out: 5 conv, max pool" in result.out
+    assert "4 done, 0 skipped, 0 diverged, 0 failed" in result.out
+    assert len(Store(folder / "results" / "mine").read().records) == 4
+    result = train(*grid, "seed=0,1,2")
+    assert "6 runs of 2 variants, 4 skipped" in result.out
+    assert "2 done, 4 skipped" in result.out
+
+
+def test_a_plan_runs_nothing(train, folder):
+    result = train("-m", *TINY, "pool=max,fmp", "pool.ratio=1.4,1.47", "seed=range(0,4)", "plan=true")
+    assert result.code == 0
+    assert "12 runs of 3 variants" in result.out
+    assert "2 conv, FMP 1.47 random: seed 0,1,2,3" in result.out
+    assert list(folder.iterdir()) == []
+
+
+def test_the_sweep_of_the_issue_plans_as_written(train):
+    axes = ["pool=max,fmp", "model.conv_layers=2,3", "pool.ratio=1.4,1.47", "seed=0,1,2"]
+    result = train("-m", "dataset=mnist5k", *axes, "plan=true")
+    assert "18 runs of 6 variants" in result.out
+
+
+def test_sweeping_over_option_groups_and_budgets(train):
+    axes = ["model=plain,asker", "budget=short,standard"]
+    result = train("-m", "dataset=mnist5k", *axes, "pool=max", "seed=0", "plan=true")
+    assert "4 runs of 4 variants" in result.out
+
+
+def test_an_experiment_keeps_what_it_consists_of(train, folder):
+    cut = ["dataset=mnist5k", "budget.epochs=1", "budget.train_examples=200", "model.filters=[4,8]", "model.dense=[8]"]
+    swap = ["-m", "+experiment=mnist_swap", *cut, "pool=max"]
+    assert train(*swap, "seed=0,1").code == 0
+    store = Store(folder / "results" / "mine")
+    sweep = store.read_sweeps()[0]["mnist_swap"]
+    assert sorted(sweep["runs"]) == sorted(r.run_id for r in store.read().records)
+    assert [v["label"] for v in sweep["variants"]] == ["2 conv, max pool", "3 conv, max pool"]
+    assert set(sweep["findings"]) == {"F2", "F3"}
+    assert sweep["not_run"] is None
+
+    result = train(*swap, "seed=0", "model.conv_layers=2")
+    assert "1 run of 1 variant, 1 skipped" in result.out
+    sweep = store.read_sweeps()[0]["mnist_swap"]
+    assert (len(sweep["runs"]), len(sweep["older"])) == (1, 3)
+
+    result = train("-m", "+experiment=depth_ratio", *cut, "pool=max", "model.conv_layers=2", "seed=0")
+    assert "1 skipped" in result.out  # a run belongs to every experiment that asks for it
+
+
+def test_missing_data_can_be_noted_with_the_geometry(train, folder):
+    result = train("-m", "+experiment=cifar10_depth", "dataset.data_dir=nowhere", "missing_data=note")
+    assert (result.code, result.err) == (0, "")
+    assert "not run" in result.out
+    (path,) = folder.rglob("cifar10_depth.json")
+    sweep = json.loads(path.read_text())
+    assert "cifar10 3.0.2 is not in nowhere" in sweep["not_run"]
+    sizes = {v["label"]: v["geometry"]["final_height"] for v in sweep["variants"]}
+    assert sizes["3 conv, max pool"] == 4
+    assert sizes["6 conv, FMP 1.4 random"] == 3
+    assert "6 conv, max pool" in {left_out["label"] for left_out in sweep["impossible"]}
+
+
+def test_damaged_records_are_set_aside_and_run_again(train, folder):
+    sweep = ["-m", *TINY, "pool=max", "seed=0,1"]
+    train(*sweep)
+    store = Store(folder / "results" / "mine")
+    first, second = (record.folder for record in store.read().records)
+    (first / "record.json").write_text((first / "record.json").read_text()[:-50])
+    (second / "predictions.npz").write_bytes(b"other")
+    assert "2 done" in train(*sweep).out
+    assert len(list((store.root / "damaged").iterdir())) == 2
+    assert store.read().problems == []
+
+
+def test_what_is_not_a_record_is_left_alone(train, folder):
+    sweep = ["-m", *TINY, "pool=max", "seed=0"]
+    runs = folder / "results" / "mine" / "runs"
+    (runs / "holiday").mkdir(parents=True)
+    (runs / "holiday" / "photo.jpg").write_bytes(b"x")
+    (runs / "notes.txt").write_text("mine")
+    assert "1 done" in train(*sweep).out
+    assert (runs / "holiday" / "photo.jpg").is_file()
+    assert (runs / "notes.txt").is_file()
+
+
+def test_two_workers_give_the_same_table_as_one(train, folder):
+    sweep = ["-m", *TINY, "pool=max,fmp", "seed=0,1"]
+    workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "results_dir=parallel"]
+    assert train(*sweep).code == 0
+    result = train(*sweep, *workers)
+    assert (result.code, result.err) == (0, "")
+    assert "4 done" in result.out
+    serial, parallel = (Store(folder / name / "mine").read().records for name in ("results", "parallel"))
+    assert [(r.run_id, r.data["metrics"]) for r in serial] == [(r.run_id, r.data["metrics"]) for r in parallel]
