@@ -14,7 +14,7 @@ import numpy as np
 from fracpool import estimates
 from fracpool.estimates import Estimate
 from fracpool.findings import ALPHA, points, scores
-from fracpool.table import Experiment, Results, Variant, network_names
+from fracpool.table import Experiment, Results, Variant, network_names, settings_key
 
 AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
 
@@ -45,13 +45,13 @@ class Answer:
 
 def answer(results: Results) -> Answer:
     """The answer that these results give."""
-    swaps = _contrasts(results, _is_swap)
-    deeper = _contrasts(results, _is_deeper)
+    swaps = _contrasts(results, SWAP)
+    deeper = _contrasts(results, DEEPER)
     sentences = [
         *_swap_sentences(swaps),
         *_budget_sentence(swaps),
         *_depth_sentence(deeper),
-        *_regions_sentence(_contrasts(results, _is_pseudo_of)),
+        *_regions_sentence(_contrasts(results, PSEUDO)),
         *_averaging_sentence(results),
     ]
     headline = f"{_headline(swaps)}{_depth_clause(deeper) if swaps else ''}."
@@ -61,34 +61,37 @@ def answer(results: Results) -> Answer:
 # ---- which variants are compared ----
 
 
-def _is_swap(a: Variant, b: Variant) -> bool:
-    return a.is_fmp and b.is_max and a.rest == b.rest
+@dataclass(frozen=True)
+class Relation:
+    """Pairs (a, b) of variants whose settings are equal but for `apart`, where `holds` is true."""
+
+    apart: tuple[str, ...]
+    holds: Callable[[Variant, Variant], bool]
 
 
-def _is_deeper(a: Variant, b: Variant) -> bool:
-    """FMP with more layers than the max-pool network, all else equal."""
-    depth = ("model.conv_layers", "model.pools")
-    strip = [{k: v for k, v in variant.rest.items() if k not in depth} for variant in (a, b)]
-    return a.is_fmp and b.is_max and a.depth > b.depth and strip[0] == strip[1]
+POOL = ("pool.kind", "pool.ratio", "pool.pseudo_random", "pool.overlapping", "pool.window", "pool.regions_per", "repeats")
+DEPTH = ("model.conv_layers", "model.pools")
+SWAP = Relation(POOL, lambda a, b: a.is_fmp and b.is_max)
+DEEPER = Relation((*POOL, *DEPTH), lambda a, b: a.is_fmp and b.is_max and a.depth > b.depth)
+PSEUDO = Relation(
+    ("pool.pseudo_random",),
+    lambda a, b: a.is_fmp and bool(a.settings.get("pool.pseudo_random")) and not b.settings.get("pool.pseudo_random"),
+)
 
 
-def _is_pseudo_of(a: Variant, b: Variant) -> bool:
-    key = "pool.pseudo_random"
-    return a.is_fmp and {**a.settings, key: False} == b.settings and a.settings.get(key) is True
+def _contrasts(results: Results, relation: Relation) -> list[Contrast]:
+    return [c for experiment in results.experiments for c in _family(results, experiment, relation)]
 
 
-def _contrasts(results: Results, related: Callable[[Variant, Variant], bool]) -> list[Contrast]:
-    return [c for experiment in results.experiments for c in _family(results, experiment, related)]
-
-
-def _family(
-    results: Results, experiment: Experiment, related: Callable[[Variant, Variant], bool]
-) -> list[Contrast]:
+def _family(results: Results, experiment: Experiment, relation: Relation) -> list[Contrast]:
     """The related pairs of one experiment; they are read together, so their tests are corrected together."""
     if experiment.not_run:
         return []
     names = network_names(experiment.variants)
-    pairs = [(a, b) for a in experiment.variants for b in experiment.variants if related(a, b)]
+    alike: dict[str, list[Variant]] = {}
+    for variant in experiment.variants:
+        alike.setdefault(settings_key(variant.settings, without=relation.apart), []).append(variant)
+    pairs = [(a, b) for group in alike.values() for a in group for b in group if relation.holds(a, b)]
     found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b)]
     for contrast, p in zip(found, estimates.holm([c.p for c in found]), strict=True):
         if p <= ALPHA:

@@ -326,9 +326,8 @@ def _thousands(value: float, _: int) -> str:
 def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[tuple[float, Estimate]]:
     """(training images seen, accuracy over seeds) after every epoch that all completed runs have."""
     histories = []
-    for run in experiment.planned:
-        record = results.records.get(run)
-        if record is None or record.status != "completed" or str(record.data["variant_id"]) != variant.id:
+    for record in results.records_of(experiment, variant):
+        if record.status != "completed":
             continue
         try:
             histories.append([(row["examples"], row["test_accuracy"]) for row in record.history()])

@@ -302,7 +302,7 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
     variants = select(experiment, spec.get("variant") or {})
     _need_runs(experiment)
     values, limits, failed = [], [], 0
-    for record in _records(results, experiment, variants):
+    for record in (record for variant in variants for record in results.records_of(experiment, variant)):
         if record.status != "completed":
             failed += 1
             continue
@@ -481,7 +481,7 @@ def scores(
     found: dict[int, float] = {}
     notes: list[str] = []
     doubled: set[int] = set()
-    for record in _records(results, experiment, [variant]):
+    for record in results.records_of(experiment, variant):
         seed = int(record.data["seed"])
         if record.status != "completed":
             notes.append(f"{variant.name}, seed {seed}: {record.status}")
@@ -498,12 +498,6 @@ def scores(
         del found[seed]
         notes.append(f"{variant.name}, seed {seed}: two records in one sweep, neither is used")
     return found, notes
-
-
-def _records(results: Results, experiment: Experiment, variants: Sequence[Variant]) -> list[Any]:
-    ids = {variant.id for variant in variants}
-    planned = (results.records.get(run) for run in experiment.planned)
-    return [record for record in planned if record is not None and str(record.data["variant_id"]) in ids]
 
 
 def _score(record: Any, at: int | str, metric: str) -> float:
@@ -602,7 +596,7 @@ def _right(
     """By seed: the labels of the test images, and which of them the run classed rightly."""
     name = "one_pass" if metric == "test_accuracy" else "averaged"
     found = {}
-    for record in _records(results, experiment, [variant]):
+    for record in results.records_of(experiment, variant):
         try:
             arrays = record.predictions()
             labels, chosen = arrays["labels"], arrays[name].argmax(axis=1)

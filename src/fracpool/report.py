@@ -5,55 +5,22 @@
     python -m fracpool.report results/a results/b
 
 A report is made from the records alone: the same records give the same bytes, on any day and any machine.
-TensorFlow is not needed and not imported.
+TensorFlow is not needed and not imported; pandas, scipy and matplotlib only once there is something to write.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import jinja2
-import pandas as pd
-from markupsafe import Markup
-
-from fracpool import estimates, figures, findings, table
-from fracpool.answer import Answer, answer
-from fracpool.figures import Figure
-from fracpool.findings import Finding, Part
-from fracpool.records import RecordError
-from fracpool.table import Experiment, Results, size_text
-
-MOST_RUNS_SHOWN = 1000
-MOST_VARIANTS_SHOWN = 200
-MOST_LISTED = 50
 DEFAULT = Path("results/quick")
-VERSIONS = ("python", "tensorflow", "keras", "numpy", "fracpool", "backend", "cpu", "cores", "platform", "commit")
 
 
 class ReportError(Exception):
     """A report that cannot be written; the text is one line that says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that the templates show."""
-
-    title: str
-    answer: Answer
-    findings: list[Finding]
-    sections: list[dict[str, Any]]
-    figures: dict[str, list[Figure]]
-    runs: list[dict[str, Any]]
-    runs_total: int
-    left_out: list[tuple[str, list[str]]]
-    repeat: dict[str, Any]
 
 
 def write_report(results_dir: str | os.PathLike[str]) -> Path:
@@ -66,258 +33,19 @@ def write_report(results_dir: str | os.PathLike[str]) -> Path:
         ReportError: there is nothing to report on, or the folder cannot be written to.
     """
     root = Path(results_dir)
-    if not root.is_dir():
-        raise ReportError(f"{root}: no such folder; run `make reproduce`, or name a folder that holds runs/")
-    results = table.read(root)
-    if not (results.records or results.experiments or results.problems):
-        raise ReportError(f"{root}: holds no run records; run `make reproduce`, or name a folder that holds runs/")
     try:
-        return _write(results)
+        if not any((root / part).is_dir() for part in ("runs", "sweeps")):
+            state = "holds no runs" if root.is_dir() else "no such folder"
+            raise ReportError(f"{root}: {state}; run `make reproduce`, or name a folder that holds runs/")
+        from fracpool import pages, table
+
+        return pages.write(table.read(root))
     except OSError as error:
-        raise ReportError(f"{error.filename or root}: cannot be written ({error.strerror})") from None
-
-
-def _write(results: Results) -> Path:
-    verdicts = findings.judge(results)
-    said = answer(results)
-    drawn = figures.draw_all(results, said.swaps)
-    page = _page(results, verdicts, said, drawn)
-    table.write(results)
-    table.write_file(results.root / "summary.csv", table.as_csv(summary(results)))
-    as_json = json.dumps(findings.as_json(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
-    table.write_file(results.root / "findings.json", as_json + "\n")
-    _write_figures(results.root / "figures", drawn)
-    templates = _templates()
-    table.write_file(results.root / "report.md", templates.get_template("report.md.j2").render(page=page))
-    path = results.root / "report.html"
-    table.write_file(path, templates.get_template("report.html.j2").render(page=page))
-    return path
-
-
-def _write_figures(folder: Path, drawn: Mapping[str, list[Figure]]) -> None:
-    if folder.is_symlink():
-        raise ReportError(f"{folder}: is a link; a report is written inside its own folder only, so remove the link")
-    folder.mkdir(exist_ok=True)
-    named = {f"{figure.name}.svg": figure.svg for found in drawn.values() for figure in found}
-    for old in folder.glob("*.svg"):
-        if old.name not in named and old.stem.endswith(figures.NAMES):
-            old.unlink()  # of an experiment that is gone
-    for name, svg in named.items():
-        table.write_file(folder / name, svg)
-
-
-# ---- what the page shows ----
-
-
-def summary(results: Results) -> pd.DataFrame:
-    """One row per experiment and variant: network, sizes, cost, accuracy with interval, n, seconds per epoch."""
-    rows = [row for experiment in results.experiments for row in _summary_rows(results, experiment)]
-    columns = ("experiment", "variant", "conv_layers", "sizes", "final_height", "final_width", "parameters", "macs",
-               "accuracy_mean", "accuracy_low", "accuracy_high", "n", "averaged_accuracy_mean",
-               "seconds_per_epoch")  # fmt: skip
-    counts = ("conv_layers", "final_height", "final_width", "parameters", "macs", "n")
-    return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(counts, "Int64"))
-
-
-def _summary_rows(results: Results, experiment: Experiment) -> list[dict[str, Any]]:
-    means = {variant.id: mean for variant, mean in figures.ending(results, experiment)}
-    runs = results.of(experiment)
-    completed = runs[runs["status"] == "completed"].groupby("variant_id")
-    seconds = completed["seconds_per_epoch"].mean()
-    averaged = completed["averaged_accuracy"].mean()
-    rows = []
-    for variant in experiment.variants:
-        mean = means.get(variant.id)
-        final = variant.sizes[-1] if variant.sizes else (None, None)
-        rows.append(
-            {
-                "experiment": experiment.name,
-                "variant": variant.name,
-                "conv_layers": variant.depth or None,
-                "sizes": " → ".join(size_text(s) for s in variant.sizes),
-                "final_height": final[0],
-                "final_width": final[1],
-                "parameters": variant.geometry.get("parameters"),
-                "macs": variant.geometry.get("macs"),
-                "accuracy_mean": mean.mean if mean else None,
-                "accuracy_low": mean.low if mean else None,
-                "accuracy_high": mean.high if mean else None,
-                "n": mean.n if mean else 0,
-                "averaged_accuracy_mean": averaged.get(variant.id),
-                "seconds_per_epoch": seconds.get(variant.id),
-            }
-        )
-    return rows
-
-
-def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: dict[str, list[Figure]]) -> Page:
-    sections = [
-        {
-            "experiment": experiment,
-            "figures": drawn.get(experiment.name, []),
-            "summary": _summary_rows(results, experiment)[:MOST_VARIANTS_SHOWN],
-            "hidden": max(0, len(experiment.variants) - MOST_VARIANTS_SHOWN),
-            "checks": any(v.settings.get("task") == "gradient" for v in experiment.variants),
-        }
-        for experiment in results.experiments
-    ]
-    shown = results.runs.sort_values(["experiment", "variant", "seed", "run_id"], kind="stable")
-    return Page(
-        title="Does fractional max pooling beat 2×2 max pooling, and when?",
-        answer=said,
-        findings=verdicts,
-        sections=sections,
-        figures=drawn,
-        runs=[_run_row(results, row) for row in shown.head(MOST_RUNS_SHOWN).to_dict("records")],
-        runs_total=len(shown),
-        left_out=_left_out(results),
-        repeat=_repeat(results),
-    )
-
-
-def _run_row(results: Results, row: dict[str, Any]) -> dict[str, Any]:
-    record = results.records[row["run_id"]]
-    settings = table.flatten(record.data["config"])
-    return {name: None if pd.isna(value) else value for name, value in row.items()} | {
-        "sizes": " → ".join(size_text(s) for s in table.sizes(record.data["geometry"])),
-        "command": table.text(record.data.get("command") or "", 2000),
-        "curve": _curve_points(record),
-        "settings": ", ".join(f"{table.text(k, 60)}={table.text(v, 60)}" for k, v in settings.items()),
-    }
-
-
-def _curve_points(record: Any) -> str:
-    """The learning curve as points of a 100 × 24 drawing, from 0 to 100 % accuracy."""
-    try:
-        values = [row["test_accuracy"] for row in record.history()]
-    except RecordError:
-        return ""
-    values = [value for value in values if 0 <= value <= 1][:2000]
-    step = 100 / max(1, len(values) - 1)
-    return " ".join(f"{i * step:.1f},{24 - 22 * value:.1f}" for i, value in enumerate(values))
-
-
-def _left_out(results: Results) -> list[tuple[str, list[str]]]:
-    """What does not count in the tables, by cause; nothing is left out in silence."""
-    told: list[tuple[str, list[str]]] = []
-    for status, words in (("diverged", "Diverged"), ("failed", "Failed")):
-        found = results.runs[results.runs["status"] == status]
-        told.append((words, [_error_line(results, run) for run in found["run_id"]]))
-    for experiment in results.experiments:
-        if experiment.not_run:
-            told.append((f"Not run: {experiment.name}", [experiment.not_run]))
-            continue
-        told.append((f"Planned in {experiment.name}, no record yet", results.missing(experiment)))
-    for experiment in results.experiments:
-        impossible = [f"{entry['label']}: {entry['reason']}" for entry in experiment.impossible]
-        told.append((f"Impossible networks of the grid of {experiment.name}", impossible))
-        older = [run for run in experiment.older if run in results.records]
-        told.append((f"From an earlier grid of {experiment.name}", older))
-    told.append(("Set aside: damaged, foreign or of another version", results.problems))
-    return [(words, _cut(lines)) for words, lines in told if lines]
-
-
-def _cut(lines: list[str]) -> list[str]:
-    more = len(lines) - MOST_LISTED
-    return lines if more <= 0 else [*lines[:MOST_LISTED], f"… and {more} more"]
-
-
-def _error_line(results: Results, run: str) -> str:
-    error = results.records[run].data.get("error")
-    message = error.get("message", "") if isinstance(error, Mapping) else error or ""
-    return table.text(f"{run}: {message}", 400)
-
-
-def _repeat(results: Results) -> dict[str, Any]:
-    """Commands, versions and fingerprints, each with the values that the records hold."""
-    seen: dict[str, set[str]] = {}
-    for record in results.records.values():
-        environment, data = record.data.get("environment"), record.data.get("data")
-        for name in VERSIONS:
-            if isinstance(environment, Mapping) and environment.get(name) is not None:
-                seen.setdefault(name, set()).add(table.text(environment[name], 100))
-        if isinstance(data, Mapping) and data.get("fingerprint"):
-            name = f"data {table.text(data.get('name', '?'), 40)} {table.text(data.get('version', ''), 40)}".strip()
-            seen.setdefault(name, set()).add(table.text(data["fingerprint"], 100))
-        if record.data.get("code_fingerprint"):
-            seen.setdefault("code", set()).add(table.text(record.data["code_fingerprint"], 100))
-    commands = [experiment.command for experiment in results.experiments if experiment.command]
-    return {
-        "commands": [*commands, "python -m fracpool.report <this folder>"],
-        "versions": {name: ", ".join(sorted(values)) for name, values in seen.items()},
-    }
-
-
-# ---- templates ----
-
-
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=jinja2.select_autoescape(["html", "html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "md": _markdown,
-        "percent": lambda value: "–" if value is None or pd.isna(value) else f"{100 * value:.2f}",
-        "count": _count,
-        "points": findings.points,
-        "seconds": lambda value: "–" if value is None or pd.isna(value) else f"{value:.2f}",
-        "slug": lambda verdict: verdict.replace(" ", "-"),
-        "inline_svg": lambda figure: Markup(figure.inline),
-        "p_value": _p_value,
-        "details": _details,
-    }
-    environment.globals |= {"method": estimates.METHOD, "alpha": findings.ALPHA, "level": estimates.LEVEL}
-    return environment
-
-
-def _markdown(value: Any) -> str:
-    """Text as Markdown shows it: nothing in it is markup, a table cell stays one cell."""
-    shown = table.text(value, 2000)
-    for mark in "\\`*_{}[]<>#|~$!":
-        shown = shown.replace(mark, f"&#{ord(mark)};" if mark in "<>|`" else f"\\{mark}")
-    return shown
-
-
-def _count(value: Any) -> str:
-    """A whole number for people: 1 199 882 as 1.20 M."""
-    if value is None or pd.isna(value):
-        return "–"
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:g}"
-
-
-def _p_value(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _details(part: Part) -> list[str]:
-    """The numbers behind a part's verdict, in words."""
-    given, told = part.numbers, []
-    if "mean_a" in given:
-        told.append(f"{given['a']} {100 * given['mean_a']:.2f} %, {given['b']} {100 * given['mean_b']:.2f} %")
-    if "p_for_holm" in given:
-        holm = f" (Holm over {given['family']})" if given["family"] > 1 else ""
-        told.append(f"p for {_p_value(given['p_for_holm'])}, against {_p_value(given['p_against_holm'])}{holm}")
-    test = given.get("mcnemar")
-    if test:
-        told.append(
-            f"same test images (McNemar): a alone right on {test['only_a_right']:.0f}, b alone on "
-            f"{test['only_b_right']:.0f}; they differ in {test['significant']} of {test['seeds']} seeds"
-        )
-    return told + part.notes[:5]
-
-
-# ---- command line ----
+        raise ReportError(f"{error.filename or root}: cannot be read or written ({error.strerror})") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 written, 2 bad input."""
     parser = argparse.ArgumentParser(
         prog="python -m fracpool.report",
         description="Write the report of one or more results folders from their run records.",

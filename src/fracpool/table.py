@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeGuard, cast
@@ -45,17 +46,17 @@ class Variant:
     config: Mapping[str, Any]
     geometry: Mapping[str, Any]
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """The config by dotted keys: {"pool.kind": "fmp", "model.conv_layers": 2, …}."""
         return flatten(self.config)
 
-    @property
+    @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of the map that enters, and after every layer that changes it."""
         return sizes(self.geometry)
 
-    @property
+    @cached_property
     def pool(self) -> str:
         """What its pooling is called: "max pool", "FMP 1.47 random"."""
         return pool_name(self.config.get("pool") or {})
@@ -82,7 +83,7 @@ class Variant:
             return 2.0
         return float(given) if _is_number(given) and given > 0 else None
 
-    @property
+    @cached_property
     def rest(self) -> dict[str, Any]:
         """Its settings without those of the pooling: equal for networks that differ by their pooling only."""
         return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k != "repeats"}
@@ -117,6 +118,18 @@ class Results:
     runs: pd.DataFrame
     records: dict[str, Record]
     problems: list[str] = field(default_factory=list)
+    _by_variant: dict[str, dict[str, list[Record]]] = field(default_factory=dict, repr=False)
+
+    def records_of(self, experiment: Experiment, variant: Variant) -> list[Record]:
+        """The records of a variant's planned runs in an experiment."""
+        if experiment.name not in self._by_variant:
+            index: dict[str, list[Record]] = {}
+            for run in experiment.planned:
+                if run in self.records:
+                    record = self.records[run]
+                    index.setdefault(text(record.data["variant_id"]), []).append(record)
+            self._by_variant[experiment.name] = index
+        return self._by_variant[experiment.name].get(variant.id, [])
 
     def of(self, experiment: Experiment) -> pd.DataFrame:
         """The planned runs of an experiment that have a record."""
@@ -171,9 +184,12 @@ def write_file(path: Path, content: str | bytes) -> None:
     """Replaces a file in one step: no reader sees half of it, and a link in its place is replaced, not followed."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
     hidden.unlink(missing_ok=True)
-    with open(hidden, "xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-    os.replace(hidden, path)
+    try:
+        with open(hidden, "xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.replace(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)
 
 
 def as_csv(table: pd.DataFrame) -> str:
@@ -233,7 +249,13 @@ def network_names(variants: Sequence[Variant]) -> dict[str, str]:
 
 
 def _network_key(variant: Variant) -> str:
-    return repr(sorted(variant.rest.items(), key=lambda item: item[0]))
+    return settings_key(variant.rest)
+
+
+def settings_key(settings: Mapping[str, Any], without: Iterable[str] = ()) -> str:
+    """Equal for equal settings, whatever their order; some may be left out of the comparison."""
+    left_out = set(without)
+    return repr([(key, settings[key]) for key in sorted(settings) if key not in left_out])
 
 
 def size_text(size: tuple[int, int]) -> str:
