@@ -109,8 +109,8 @@ def max_pool_regions(
 class FractionalMaxPooling2D(keras.layers.Layer):
     """Fractional max pooling (Graham 2014, arXiv 1412.6071): max pooling by any ratio from 1 on.
 
-    Rows and columns are cut into regions of two sizes, floor(α) and floor(α) + 1 cells, whose order is random;
-    each output is the maximum of a region. New regions are drawn at each call, in training and in inference,
+    Rows and columns are cut into regions of two sizes, floor(α) and floor(α) + 1 cells, in random order; each
+    output is the maximum of a region. New regions are drawn at each call, in training and in inference,
     so that the predictions of several passes can be averaged. With a seed the stream of regions repeats, and
     saving, loading or resuming a model continues it.
 

@@ -101,4 +101,4 @@ def concrete(value: Any) -> np.ndarray | None:
 
 def long(values: Tensor) -> Tensor:
     """As int64 where JAX has it switched on."""
-    return values.astype("int64" if jax.config.jax_enable_x64 else "int32")
+    return values.astype(jax.dtypes.canonicalize_dtype("int64"))

@@ -135,7 +135,7 @@ def _fold(count: Any, step: Callable[..., Any], *state: Tensor) -> Any:
 
 
 def _places(x: Tensor, regions: Regions, windows: Windows) -> tuple[Any, Callable[[Any], Tensor]]:
-    """How many places the longest window has, and a function from a place to all windows' values there.
+    """How many places the longest window has, and a function from a place to all values there.
 
     A window with fewer places repeats its last row or column, which a strict comparison never lets win.
     """
