@@ -63,14 +63,13 @@ def answer(results: Results) -> Answer:
 
 @dataclass(frozen=True)
 class Relation:
-    """Pairs (a, b) of variants whose settings are equal but for `apart`, where `holds` is true."""
+    """Pairs (a, b) of variants where `holds` is true, equal in all settings but those that start like `apart`."""
 
     apart: tuple[str, ...]
     holds: Callable[[Variant, Variant], bool]
 
 
-POOL = ("pool.kind", "pool.ratio", "pool.pseudo_random", "pool.overlapping", "pool.window", "pool.regions_per", "repeats")
-DEPTH = ("model.conv_layers", "model.pools")
+POOL, DEPTH = ("pool.", "repeats"), ("model.conv_layers", "model.pools")
 SWAP = Relation(POOL, lambda a, b: a.is_fmp and b.is_max)
 DEEPER = Relation((*POOL, *DEPTH), lambda a, b: a.is_fmp and b.is_max and a.depth > b.depth)
 PSEUDO = Relation(

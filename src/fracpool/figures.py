@@ -200,7 +200,7 @@ def sizes_figure(results: Results, experiment: Experiment) -> Figure | None:
     some = "" if len(shown) == len(rows) else f" {len(rows) - len(shown)} more networks are in the table."
     caption = (
         "The map after the input and after every pool, drawn to scale. Bold: where a network ends, which is what its "
-        f"dense layers see. Grey: max pooling; blue: fractional.{some}"
+        f"dense layers see. Grey: max pooling; blue: other poolings.{some}"
     )
     alt = "Map sizes layer by layer. " + " ".join(
         f"{row.label}: {', '.join(size_text(s) for s in row.sizes)}." for row in shown

@@ -41,6 +41,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ from fracpool.table import Experiment, Results, Variant, natural, number, size_t
 ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN)
+MOST_PAIRS = 200
 METRICS = ("test_accuracy", "averaged_accuracy")
 SCHEMA = 1  # of findings.json
 
@@ -302,7 +304,7 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
     variants = select(experiment, spec.get("variant") or {})
     _need_runs(experiment)
     values, limits, failed = [], [], 0
-    for record in (record for variant in variants for record in results.records_of(experiment, variant)):
+    for record in chain.from_iterable(results.records_of(experiment, variant) for variant in variants):
         if record.status != "completed":
             failed += 1
             continue
@@ -351,7 +353,7 @@ def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part
 
 def _comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     margin = _fraction(spec["margin"], "margin")
-    part.claimed = f"within ±\u00a0{100 * margin:g} points"
+    part.claimed = f"within ±\u00a0{100 * margin:g} point{'' if margin == 0.01 else 's'}"
     _compare_inside(results, experiment, spec, part, -margin, margin)
 
 
@@ -405,8 +407,11 @@ def _matched_parts(
     _attempt(whole, lambda: pairs.extend(_equal_final_size(experiment, spec)))
     if whole.reason:
         return [whole]
-    if not pairs:
-        whole.reason = "no two of the variants end at the same size"
+    if not 1 <= len(pairs) <= MOST_PAIRS:
+        few = "no two of the variants end at the same size"
+        many = f"{len(pairs)} pairs end at the same size, of {MOST_PAIRS} at most; let a and b select fewer"
+        whole.reason = many if pairs else few
+        whole.verdict = INCONCLUSIVE if pairs else NOT_RUN
         return [whole]
     parts = []
     for deep, shallow in pairs:
