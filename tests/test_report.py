@@ -277,15 +277,22 @@ parent.postMessage(seen, "*");
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt install chromium)")
-def test_in_a_browser_it_sorts_filters_and_never_scrolls_sideways(quick: Path, tmp_path: Path) -> None:
+def in_a_browser(html: str, tmp_path: Path) -> dict[str, Any]:
+    """What PROBE sees in a page."""
     (tmp_path / "frame.html").write_text(FRAME)
-    html = (quick / "report.html").read_text()
     (tmp_path / "probed.html").write_text(html.replace("</body>", f"{PROBE}</body>"))
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     options += ["--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path / 'frame.html'}"]
     dom = subprocess.run([str(CHROMIUM), *options], capture_output=True, text=True, timeout=60).stdout
-    seen = json.loads(unescape(dom[dom.index("<pre>") + 5 : dom.index("</pre>")]))
+    return json.loads(unescape(dom[dom.index("<pre>") + 5 : dom.index("</pre>")]))
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt install chromium)")
+
+
+@needs_chromium
+def test_in_a_browser_it_sorts_filters_and_never_scrolls_sideways(quick: Path, tmp_path: Path) -> None:
+    seen = in_a_browser((quick / "report.html").read_text(), tmp_path)
     assert seen["width"] == 375
     assert seen["scroll"] <= 375
     numbers = [float(value) for value in seen["up"] if value != "–"]
@@ -296,6 +303,17 @@ def test_in_a_browser_it_sorts_filters_and_never_scrolls_sideways(quick: Path, t
     assert seen["filtered"]
     assert all("pseudorandom" in value for value in seen["filtered"])
     assert seen["count"] == f"{len(seen['filtered'])} of 120 runs"
+
+
+@needs_chromium
+def test_names_of_200_characters_do_not_break_the_page(tmp_path: Path) -> None:
+    name = "W" * 200
+    finding = {"id": name, "claim": name, "parts": [{"kind": "final_size", "title": name, "variant": {}, "size": 7}]}
+    config = factory.config("max")
+    run = factory.write_run(tmp_path, config, 0, 0.9, label=name, status="failed", error={"message": name})
+    factory.write_sweep(tmp_path, "mnist_swap", [config], [run, name], [finding], title=name, question=name)
+    seen = in_a_browser(write_report(tmp_path).read_text(), tmp_path)
+    assert seen["scroll"] <= seen["width"]
 
 
 # ---- small, odd and hostile folders ----
