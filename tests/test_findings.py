@@ -13,6 +13,7 @@ import pytest
 import record_factory as factory
 import yaml
 from omegaconf import OmegaConf
+from scipy import stats
 
 from fracpool import estimates, findings, table
 from fracpool.findings import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
@@ -148,6 +149,19 @@ def test_comparisons_that_are_read_together_are_corrected() -> None:
     assert one[0].parts[0].verdict == REPRODUCED
     assert many[0].parts[0].numbers["p_for_holm"] == pytest.approx(5 * p)
     assert many[0].parts[0].verdict != REPRODUCED
+
+
+def test_the_more_careful_of_t_and_bootstrap_counts() -> None:
+    few = np.array([0.0, 0.1, 0.2])  # the bootstrap is too sure of 3 values: P(mean ≤ 0) = 1/27
+    assert estimates.p_above(few, 0.0) == pytest.approx(stats.ttest_1samp(few, 0, alternative="greater").pvalue)
+    tail = np.array([0.0] * 9 + [1.0])  # t is too sure where there is a tail: P(binomial(10, 0.1) ≥ 3) = 0.070
+    assert stats.ttest_1samp(tail, 0.3, alternative="less").pvalue < 0.04
+    assert estimates.p_below(tail, 0.3) == pytest.approx(0.070, abs=0.01)
+
+
+def test_a_claim_of_one_value_is_refuted_by_the_two_sided_test() -> None:
+    sample = 0.002 + NOISE
+    assert estimates.p_outside(sample, 0.0, 0.0) == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
 
 
 def test_holm_adjusts_step_by_step() -> None:

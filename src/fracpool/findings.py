@@ -121,7 +121,15 @@ def judge(results: Results) -> list[Finding]:
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The content of findings.json. Differences and accuracies are fractions, not per cent."""
+    """The content of findings.json.
+
+    `findings` is a list of {id, experiment, claim, source, comparison, verdict, reason, parts}; a part is
+    {kind, title, counts, claimed, verdict, reason, numbers, notes}. `numbers` depends on the kind: of a
+    comparison n, seeds, at, metric, the names a and b, mean_a, mean_b, difference with low and high (its interval),
+    p_for and p_against before and after Holm's correction over `family` comparisons, mcnemar (mean counts of
+    images that only one of both classes rightly, and in how many seeds they differ), and seeds_needed where it is
+    inconclusive. Accuracies and differences are fractions, not per cent. `schema` rises when a field changes.
+    """
     return {
         "schema": SCHEMA,
         "alpha": ALPHA,
