@@ -1,7 +1,7 @@
 # Each target sets up what it needs; nothing has to be activated. `make help` lists them.
 #   make reproduce PROFILE=full JOBS=2 RESULTS=/data/results OVERRIDES="budget.epochs=2 seed=0,1"
 PROFILE ?= quick
-JOBS    ?= 1
+JOBS    ?=
 RESULTS ?= results
 OVERRIDES ?=
 
@@ -19,8 +19,8 @@ READY_TEST := $(VENV)/.ready-test
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-reproduce: $(READY)  ## run the experiments and write the report [PROFILE=quick|full JOBS=1]
-	@$(PYTHON) -m fracpool.reproduce $(PROFILE) --jobs $(JOBS) --results "$(RESULTS)" \
+reproduce: $(READY)  ## run the experiments and write the report [PROFILE=quick|full JOBS=cores]
+	@$(PYTHON) -m fracpool.reproduce $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) --results "$(RESULTS)" \
 		$(foreach o,$(OVERRIDES),--override $(o))
 
 report: $(READY)  ## write the report again from the records that are there

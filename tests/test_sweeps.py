@@ -1,6 +1,8 @@
 """Sweeps through Hydra: planned whole, collapsed, skipped, shared between experiments."""
 
 import json
+import subprocess
+import sys
 
 from conftest import TINY
 
@@ -96,12 +98,14 @@ def test_what_is_not_a_record_is_left_alone(train, folder):
     assert (runs / "notes.txt").is_file()
 
 
-def test_two_workers_give_the_same_table_as_one(train, folder):
-    sweep = ["-m", *TINY, "pool=max,fmp", "seed=0,1"]
+def test_two_workers_give_the_same_table_as_one(folder):
+    sweep = ["-m", *TINY, "pool=max,fmp", "seed=0,1", "threads=1"]
     workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "results_dir=parallel"]
-    assert train(*sweep).code == 0
-    result = train(*sweep, *workers)
-    assert (result.code, result.err) == (0, "")
-    assert "4 done" in result.out
+    for extra in ([], workers):
+        command = [sys.executable, "-m", "fracpool.train", *sweep, *extra]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "4 done" in done.stdout
     serial, parallel = (Store(folder / name / "mine").read().records for name in ("results", "parallel"))
     assert [(r.run_id, r.data["metrics"]) for r in serial] == [(r.run_id, r.data["metrics"]) for r in parallel]
+    assert {r.data["environment"]["threads"] for r in serial + parallel} == {1}

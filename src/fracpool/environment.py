@@ -21,12 +21,24 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
+        "threads": _threads(),
         "backend": _backend(),
         "fracpool": _version("fracpool"),
         "commit": commit(),
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int:
+    """Threads that share the sums of one run; results repeat bit for bit only with the same number."""
+    threads = sys.modules.get("fracpool.threads")
+    return threads.in_use() if threads is not None else cores()
 
 
 @lru_cache(maxsize=1)

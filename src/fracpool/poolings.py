@@ -90,10 +90,10 @@ def _fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
 
     return FractionalMaxPooling2D(
         pool.ratio,
-        pseudo_random=pool.pseudo_random,
-        overlapping=pool.overlapping,
+        pseudo_random=bool(pool.pseudo_random),
+        overlapping=bool(pool.overlapping),
         window=pool.window,
-        regions_per=pool.regions_per,
+        regions_per=pool.regions_per or "batch",
         seed=seed,
         name=name,
     )

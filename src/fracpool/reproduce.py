@@ -14,6 +14,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from fracpool import paths, report, train
+from fracpool.environment import cores
 from fracpool.messages import nearest
 from fracpool.settings import SettingsError
 
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fracpool.reproduce", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("profile", nargs="?", default="quick", help="quick (default): minutes, offline; full: hours")
     parser.add_argument("--only", metavar="EXPERIMENT", action="append", help="just this experiment (repeatable)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
+    parser.add_argument("--jobs", type=int, default=cores(), help="runs at a time (default: all cores)")
     parser.add_argument("--results", default="results", help="folder of all results (default results)")
     parser.add_argument(
         "--override", metavar="FIELD=VALUE", action="append", default=[], help="for every experiment (repeatable)"
@@ -65,7 +66,10 @@ def _read_profile(name: str, only: list[str] | None) -> dict[str, list[str]]:
 
 
 def _command(experiment: str, options: argparse.Namespace, overrides: list[str]) -> list[str]:
-    parallel = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"] if options.jobs > 1 else []
+    # One thread for each run: the same results, bit for bit, whatever the number of jobs.
+    parallel = ["threads=1"]
+    if options.jobs > 1:
+        parallel += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
     where = [f"profile={options.profile}", f"results_dir={options.results}"]
     return ["-m", f"+experiment={experiment}", *where, *parallel, *overrides, *options.override]
 

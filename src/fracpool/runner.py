@@ -92,6 +92,7 @@ def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
     if record is not None:
         return outcome_of(record, skipped=True, seconds=0.0)
     compute = _import("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
+    _import("fracpool.threads").use(settings.threads)
     began = time.perf_counter()
     reporter.run_begins(identity.label(settings), settings.seed, settings.budget.epochs, planned.work)
     record = compute.run(settings, planned.run_id, planned.network, planned.store, reporter)

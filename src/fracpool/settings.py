@@ -103,6 +103,7 @@ class Settings:
     task: str = "train"
     seed: int = 0
     repeats: int = 8
+    threads: Optional[int] = None  # None: all cores, shared out among the workers of a launcher
     results_dir: str = "results"
     profile: str = "mine"
     retry: str = "none"
@@ -165,6 +166,7 @@ def check(settings: Settings) -> None:
     require(s.task in TASKS, "task", s.task, one_of(TASKS))
     require(0 <= s.seed < 2**31, "seed", s.seed, "a whole number from 0 to 2147483647")
     require(1 <= s.repeats <= 1024, "repeats", s.repeats, "a whole number from 1 to 1024")
+    require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
     require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
     require(s.missing_data in ("error", "note"), "missing_data", s.missing_data, "error or note")
     require(_is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")

@@ -190,7 +190,8 @@ def _one_per_dataset(whole: Plan) -> list[Settings]:
 
 
 def _launch(launcher: Any, pending: list[Point], store: Store) -> list[Outcome]:
-    jobs = [point.overrides for point in pending]
+    threads = _threads_per_worker(launcher, pending)
+    jobs = [[*point.overrides, f"threads={threads}"] if threads else point.overrides for point in pending]
     with progress.reporting(len(pending), sum(point.run.work for point in pending)) as reporter:
         try:
             if isinstance(launcher, BasicLauncher):
@@ -205,6 +206,15 @@ def _launch(launcher: Any, pending: list[Point], store: Store) -> list[Outcome]:
                 f"Stopped: {len(pending) - left} of {len(pending)} runs are done; the same command goes on from here."
             ) from None
     return [_value(job_return) for job_return in returns]
+
+
+def _threads_per_worker(launcher: Any, pending: list[Point]) -> int | None:
+    """The cores shared out among the workers of the joblib launcher, unless `threads` says something else."""
+    workers = getattr(launcher, "joblib", {}).get("n_jobs")
+    if workers is None or pending[0].run.settings.threads is not None:
+        return None
+    cores = environment.cores()
+    return max(1, cores // (workers if workers > 0 else cores))
 
 
 def _value(job_return: JobReturn) -> Outcome:
