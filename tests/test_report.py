@@ -235,13 +235,9 @@ def test_headings_are_in_order_ids_are_unique_and_links_lead_somewhere(page: Pag
 def test_the_quick_report_is_written_in_four_seconds(quick: Path, tmp_path: Path) -> None:
     """120 runs; the imports, 1.4 s with compiled bytecode, come on top."""
     copy = shutil.copytree(quick, tmp_path / "copy")
-    assert min(_seconds(copy) for _ in range(2)) <= 4
-
-
-def _seconds(root: Path) -> float:
-    began = time.perf_counter()
-    write_report(root)
-    return time.perf_counter() - began
+    began = time.process_time()
+    write_report(copy)
+    assert time.process_time() - began <= 4
 
 
 # ---- in a browser ----
@@ -356,7 +352,7 @@ def test_a_thousand_variants_stay_one_readable_page(tmp_path: Path) -> None:
 
 
 MARK = "<script>alert(1)</script><img src=x onerror=alert(1)>"
-NASTY = f"=1+1 {MARK} \x1b[31m \u202e | `rm` [a](javascript:alert(1)) $\\frac$ {{{{ 7*7 }}}} 名前 " + "长" * 200
+NASTY = f"=1+1 $\\frac$ {MARK} \x1b[31m \u202e | `rm` [a](javascript:alert(1)) {{{{ 7*7 }}}} 名前 " + "长" * 200
 
 
 def test_hostile_text_is_shown_as_text_everywhere(tmp_path: Path) -> None:
@@ -366,7 +362,8 @@ def test_hostile_text_is_shown_as_text_everywhere(tmp_path: Path) -> None:
         {"kind": NASTY, "title": NASTY},
         {"kind": "final_size", "variant": {NASTY: NASTY}, "size": 3},
     ]}  # fmt: skip
-    configs = [factory.config("max", name=NASTY), factory.config("fmp", name=NASTY)]
+    configs = [factory.config("max", name=NASTY), factory.config("fmp", name=NASTY), factory.config("fmp", name=NASTY)]
+    configs[2]["pool"]["kind"] = NASTY
     runs = [
         factory.write_run(tmp_path, c, seed, 0.9 - 0.01 * i, label=NASTY, command=NASTY)
         for i, c in enumerate(configs)
