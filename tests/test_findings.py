@@ -13,6 +13,7 @@ import pytest
 import record_factory as factory
 import yaml
 from omegaconf import OmegaConf
+from scipy import stats
 
 from fracpool import estimates, findings, table
 from fracpool.findings import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
@@ -148,6 +149,19 @@ def test_comparisons_that_are_read_together_are_corrected() -> None:
     assert one[0].parts[0].verdict == REPRODUCED
     assert many[0].parts[0].numbers["p_for_holm"] == pytest.approx(5 * p)
     assert many[0].parts[0].verdict != REPRODUCED
+
+
+def test_the_more_careful_of_t_and_bootstrap_counts() -> None:
+    few = np.array([0.0, 0.1, 0.2])  # the bootstrap is too sure of 3 values: P(mean ≤ 0) = 1/27
+    assert estimates.p_above(few, 0.0) == pytest.approx(stats.ttest_1samp(few, 0, alternative="greater").pvalue)
+    tail = np.array([0.0] * 9 + [1.0])  # t is too sure where there is a tail: P(binomial(10, 0.1) ≥ 3) = 0.070
+    assert stats.ttest_1samp(tail, 0.3, alternative="less").pvalue < 0.04
+    assert estimates.p_below(tail, 0.3) == pytest.approx(0.070, abs=0.01)
+
+
+def test_a_claim_of_one_value_is_refuted_by_the_two_sided_test() -> None:
+    sample = 0.002 + NOISE
+    assert estimates.p_outside(sample, 0.0, 0.0) == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
 
 
 def test_holm_adjusts_step_by_step() -> None:
@@ -320,7 +334,7 @@ def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
-@pytest.mark.parametrize("times", [300, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [200, pytest.param(4000, marks=pytest.mark.slow)])
 def test_intervals_cover_the_mean_as_often_as_they_say(n: int, times: int) -> None:
     def missed(rng: np.random.Generator) -> bool:
         mean = estimates.estimate(normal(rng, n))
@@ -356,9 +370,10 @@ EDGES = [  # rule, true difference, the verdict that is wrong there at 5 % of th
 ]
 
 
-@pytest.mark.parametrize("n", [3, 5])
 @pytest.mark.parametrize(("rule", "truth", "wrong"), EDGES)
-@pytest.mark.parametrize("times", [150, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("n", "times"), [(5, 100), *(pytest.param(n, 2000, marks=pytest.mark.slow) for n in (3, 5, 10))]
+)
 def test_at_the_edge_of_its_claim_a_rule_errs_in_one_of_twenty(
     rule: dict[str, Any], truth: float, wrong: str, n: int, times: int
 ) -> None:
@@ -375,7 +390,7 @@ def test_a_plain_truth_is_found_with_five_seeds(rule: dict[str, Any], truth: flo
     def found(rng: np.random.Generator) -> bool:
         return verdict_of(truth + 0.004 * normal(rng, 5), **rule).verdict == right
 
-    assert share(found, 100) >= 0.9
+    assert share(found, 50) >= 0.9
 
 
 def test_a_family_of_true_nulls_rarely_holds_a_false_discovery() -> None:
@@ -385,4 +400,4 @@ def test_a_family_of_true_nulls_rarely_holds_a_false_discovery() -> None:
         p_values = [estimates.p_above(0.004 * normal(rng, 5), 0.0) for _ in range(5)]
         return min(estimates.holm(p_values)) <= findings.ALPHA
 
-    assert share(any_wrong, 200) <= most(0.05, 200)
+    assert share(any_wrong, 100) <= most(0.05, 100)

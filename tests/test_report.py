@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
+from html import unescape
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -73,12 +75,12 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
-def run_report(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> Any:
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, since what a process imports and how it hashes is part of what is tested."""
     return subprocess.run(
-        [sys.executable, "-m", "fracpool.report", *map(str, arguments)],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
-        cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(SOURCE), **environment},
         timeout=120,
     )
@@ -141,7 +143,7 @@ def test_damaged_records_are_named_and_the_rest_stands(quick: Path, tmp_path: Pa
 def test_the_summary_has_a_row_per_variant_with_all_that_is_asked_for(quick: Path) -> None:
     summary = pd.read_csv(quick / "summary.csv")
     row = summary[(summary["experiment"] == "mnist_swap") & (summary["variant"] == "2 conv, FMP 1.47 random")].iloc[0]
-    assert row["sizes"] == "28×28 → 19×19 → 12×12"
+    assert row["sizes"] == "28 → 19 → 12"
     assert (row["conv_layers"], row["final_height"], row["n"]) == (2, 12, 5)
     assert row["accuracy_low"] < row["accuracy_mean"] < row["accuracy_high"]
     assert row["parameters"] == factory.geometry(factory.config("fmp"))["parameters"]
@@ -157,43 +159,43 @@ def test_how_to_repeat_names_command_versions_and_fingerprints(page: Page) -> No
 # ---- how it is made ----
 
 
-def test_the_same_records_give_the_same_bytes_anywhere(quick: Path, tmp_path: Path) -> None:
+IMPORTED = """
+import sys
+from fracpool.report import main
+code = main([sys.argv[1]])
+print(sorted({name.split(".")[0] for name in sys.modules} & {"tensorflow", "keras", "jax", "torch", "hydra"}))
+sys.exit(code)
+"""
+
+
+def test_the_same_records_give_the_same_bytes_anywhere_and_without_tensorflow(quick: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
     for name in ("runs", "sweeps"):
         shutil.copytree(quick / name, copy / name)
-    result = run_report(copy, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C.UTF-8", MPLBACKEND="pdf")
+    result = python("-c", IMPORTED, str(copy), PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C.UTF-8", MPLBACKEND="pdf")
     assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [f"Open {copy / 'report.html'}", "[]"]
     assert files_of(copy) == files_of(quick)
 
 
+def test_help_reads_like_documentation_and_comes_at_once() -> None:
+    result = python("-X", "importtime", "-m", "fracpool.report", "--help")
+    assert result.returncode == 0
+    assert "python -m fracpool.report results/mine" in result.stdout
+    assert "pandas" not in result.stderr
+
+
 def test_a_second_report_replaces_the_first_and_stale_figures_go(tmp_path: Path) -> None:
-    root = factory.quick(tmp_path / "quick")
-    write_report(root)
-    first = files_of(root)
-    (root / "figures" / "gone-budget.svg").write_text("<svg/>")
-    (root / "figures" / "mine.svg").write_text("<svg/>")
-    write_report(root)
-    kept = files_of(root)
+    configs = [factory.config("max"), factory.config("fmp")]
+    factory.sweep(tmp_path, "mnist_swap", configs, range(3), lambda c, rng: {"accuracy": 0.9})
+    write_report(tmp_path)
+    first = files_of(tmp_path)
+    (tmp_path / "figures" / "gone-budget.svg").write_text("<svg/>")
+    (tmp_path / "figures" / "mine.svg").write_text("<svg/>")
+    write_report(tmp_path)
+    kept = files_of(tmp_path)
     assert kept.pop("figures/mine.svg") == b"<svg/>"
     assert kept == first
-
-
-def test_no_tensorflow_keras_or_hydra_is_imported(quick: Path, tmp_path: Path) -> None:
-    """The report must start at once, and work where only its own libraries are."""
-    shutil.copytree(quick, tmp_path / "copy")
-    code = (
-        "import sys; from fracpool.report import main; code = main([sys.argv[1]]);"
-        "print(sorted({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'keras', 'jax', 'torch', 'hydra'}));"
-        "sys.exit(code)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "copy")],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(quick: Path, page: Page) -> None:
@@ -224,22 +226,90 @@ def test_figures_are_valid_svg_with_text_alternatives(quick: Path, page: Page) -
 def test_headings_are_in_order_ids_are_unique_and_links_lead_somewhere(page: Page) -> None:
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b <= a + 1 for a, b in pairwise(levels))
     anchors = [a["id"] for tag, a in page.tags if "id" in a and tag in ("h2", "section", "table", "input", "span")]
     assert len(anchors) == len(set(anchors))
     assert {a["href"] for a in page.all("a")} <= {f"#{anchor}" for anchor in anchors}
 
 
 def test_the_quick_report_is_written_in_four_seconds(quick: Path, tmp_path: Path) -> None:
+    """120 runs; the imports, 1.4 s with compiled bytecode, come on top."""
     copy = shutil.copytree(quick, tmp_path / "copy")
-    best = min(_seconds(copy) for _ in range(3))
-    assert best <= 4
+    began = time.process_time()
+    write_report(copy)
+    assert time.process_time() - began <= 4
 
 
-def _seconds(root: Path) -> float:
-    began = time.perf_counter()
-    write_report(root)
-    return time.perf_counter() - began
+# ---- in a browser ----
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+# Stands in a page that holds the report in a frame as wide as a telephone: chromium's own windows are wider.
+FRAME = """
+<pre></pre>
+<script>
+onmessage = (event) => { document.querySelector("pre").textContent = JSON.stringify(event.data); };
+</script>
+<iframe src="probed.html" width="375" height="800"></iframe>
+"""
+
+PROBE = """
+<script>
+const rows = () => Array.from(document.getElementById("runs-table").tBodies[0].rows).filter((row) => !row.hidden);
+const column = (i) => rows().map((row) => row.cells[i].textContent.trim());
+const button = document.querySelectorAll("#runs-table thead th")[3].querySelector("button");
+const seen = { width: window.innerWidth, scroll: document.documentElement.scrollWidth };
+button.click();
+seen.up = column(3);
+button.click();
+seen.down = column(3);
+const filter = document.getElementById("runs-filter");
+filter.value = "mnist_swap PSEUDORANDOM";
+filter.dispatchEvent(new Event("input"));
+seen.filtered = column(1);
+seen.count = document.getElementById("runs-count").textContent;
+parent.postMessage(seen, "*");
+</script>
+"""
+
+
+def in_a_browser(html: str, tmp_path: Path) -> dict[str, Any]:
+    """What PROBE sees in a page."""
+    (tmp_path / "frame.html").write_text(FRAME)
+    (tmp_path / "probed.html").write_text(html.replace("</body>", f"{PROBE}</body>"))
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    options += ["--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path / 'frame.html'}"]
+    dom = subprocess.run([str(CHROMIUM), *options], capture_output=True, text=True, timeout=60).stdout
+    return json.loads(unescape(dom[dom.index("<pre>") + 5 : dom.index("</pre>")]))
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt install chromium)")
+
+
+@needs_chromium
+def test_in_a_browser_it_sorts_filters_and_never_scrolls_sideways(quick: Path, tmp_path: Path) -> None:
+    seen = in_a_browser((quick / "report.html").read_text(), tmp_path)
+    assert seen["width"] == 375
+    assert seen["scroll"] <= 375
+    numbers = [float(value) for value in seen["up"] if value != "–"]
+    assert numbers == sorted(numbers)
+    assert len(numbers) > 100
+    assert [float(value) for value in seen["down"] if value != "–"] == numbers[::-1]
+    assert seen["down"][-1] == seen["up"][-1] == "–"  # what is missing comes last either way
+    assert seen["filtered"]
+    assert all("pseudorandom" in value for value in seen["filtered"])
+    assert seen["count"] == f"{len(seen['filtered'])} of 120 runs"
+
+
+@needs_chromium
+def test_names_of_200_characters_do_not_break_the_page(tmp_path: Path) -> None:
+    name = "W" * 200
+    finding = {"id": name, "claim": name, "parts": [{"kind": "final_size", "title": name, "variant": {}, "size": 7}]}
+    config = factory.config("max")
+    run = factory.write_run(tmp_path, config, 0, 0.9, label=name, status="failed", error={"message": name})
+    factory.write_sweep(tmp_path, "mnist_swap", [config], [run, name], [finding], title=name, question=name)
+    seen = in_a_browser(write_report(tmp_path).read_text(), tmp_path)
+    assert seen["scroll"] <= seen["width"]
 
 
 # ---- small, odd and hostile folders ----
@@ -271,7 +341,8 @@ def test_runs_that_all_failed_leave_a_report(tmp_path: Path) -> None:
 
 
 def test_a_thousand_variants_stay_one_readable_page(tmp_path: Path) -> None:
-    configs = [factory.config("fmp", 1 + i / 1000, epochs=1) for i in range(1, 1000)] + [factory.config("max", epochs=1)]
+    configs = [factory.config("fmp", 1 + i / 1000, epochs=1) for i in range(1, 1000)]
+    configs.append(factory.config("max", epochs=1))
     runs = [factory.write_run(tmp_path, configs[i], 0, 0.9) for i in (0, 500, -1)]
     factory.write_sweep(tmp_path, "mnist_swap", configs, runs, [])
     html = write_report(tmp_path).read_text()
@@ -281,7 +352,7 @@ def test_a_thousand_variants_stay_one_readable_page(tmp_path: Path) -> None:
 
 
 MARK = "<script>alert(1)</script><img src=x onerror=alert(1)>"
-NASTY = f"=1+1 {MARK} \x1b[31m \u202e | `rm` [a](javascript:alert(1)) $\\frac$ {{{{ 7*7 }}}} 名前 " + "长" * 200
+NASTY = f"=1+1 $\\frac$ {MARK} \x1b[31m \u202e | `rm` [a](javascript:alert(1)) {{{{ 7*7 }}}} 名前 " + "长" * 200
 
 
 def test_hostile_text_is_shown_as_text_everywhere(tmp_path: Path) -> None:
@@ -291,7 +362,8 @@ def test_hostile_text_is_shown_as_text_everywhere(tmp_path: Path) -> None:
         {"kind": NASTY, "title": NASTY},
         {"kind": "final_size", "variant": {NASTY: NASTY}, "size": 3},
     ]}  # fmt: skip
-    configs = [factory.config("max", name=NASTY), factory.config("fmp", name=NASTY)]
+    configs = [factory.config("max", name=NASTY), factory.config("fmp", name=NASTY), factory.config("fmp", name=NASTY)]
+    configs[2]["pool"]["kind"] = NASTY
     runs = [
         factory.write_run(tmp_path, c, seed, 0.9 - 0.01 * i, label=NASTY, command=NASTY)
         for i, c in enumerate(configs)
@@ -356,22 +428,25 @@ def test_a_link_in_place_of_the_figures_folder_is_refused(tmp_path: Path) -> Non
 # ---- command line ----
 
 
-def test_the_command_ends_with_the_path_to_open(quick: Path, tmp_path: Path) -> None:
-    copies = [shutil.copytree(quick, tmp_path / name) for name in ("a", "b")]
-    result = run_report(*copies)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-2:] == [f"Open {copy / 'report.html'}" for copy in copies]
+def test_the_command_ends_with_the_paths_to_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        factory.write_run(folder, factory.config("max"), 0, 0.9)
+    assert report.main([str(folder) for folder in folders]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"Open {folder / 'report.html'}" for folder in folders]
 
 
-def test_without_arguments_it_takes_the_quick_results(tmp_path: Path) -> None:
+def test_without_arguments_it_takes_the_quick_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     factory.write_run(tmp_path / "results" / "quick", factory.config("max"), 0, 0.9)
-    result = run_report(cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    monkeypatch.chdir(tmp_path)
+    assert report.main([]) == 0
     assert (tmp_path / "results" / "quick" / "report.html").is_file()
 
 
-@pytest.mark.parametrize("case", ["missing", "empty", "file", "unwritable", "option"])
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, case: str) -> None:
+@pytest.mark.parametrize("case", ["missing", "empty", "file", "unwritable"])
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
     folder = tmp_path / "results"
     if case == "empty":
         folder.mkdir()
@@ -380,17 +455,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, case: str) -> Non
     elif case == "unwritable":
         factory.write_run(folder, factory.config("max"), 0, 0.9)
         (folder / "report.md").mkdir()
-    result = run_report("--colour" if case == "option" else folder)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-    lines = result.stderr.strip().splitlines()
-    if case != "option":
-        assert len(lines) == 1
-        assert str(folder) in lines[0]
+    assert report.main([str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(folder) in line
     assert not list(tmp_path.glob("**/.report*"))  # nothing half-written stays
-
-
-def test_help_reads_like_documentation() -> None:
-    result = run_report("--help")
-    assert result.returncode == 0
-    assert "python -m fracpool.report results/mine" in result.stdout

@@ -13,10 +13,11 @@ import record_factory as factory
 
 from fracpool import table
 
-DESIGN_COLUMNS = (
-    "experiment variant dataset pool ratio conv_layers final_height final_width parameters macs train_examples "
-    "epochs seed test_accuracy test_error repeats train_seconds status run_id"
-).split()
+DESIGN_COLUMNS = [
+    "experiment", "variant", "dataset", "pool", "ratio", "conv_layers", "final_height", "final_width",
+    "parameters", "macs", "train_examples", "epochs", "seed", "test_accuracy", "test_error", "repeats",
+    "train_seconds", "status", "run_id",
+]  # fmt: skip
 
 
 def edit(root: Path, run: str, **changes: Any) -> None:

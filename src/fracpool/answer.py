@@ -21,7 +21,7 @@ AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
 
 @dataclass
 class Contrast:
-    """Variant a minus variant b, paired by seed, at the end of the budget and after the first epoch."""
+    """Variant a minus variant b, paired by seed, at the end of the budget and (of a swap) after the first epoch."""
 
     experiment: str
     network: str
@@ -63,14 +63,13 @@ def answer(results: Results) -> Answer:
 
 @dataclass(frozen=True)
 class Relation:
-    """Pairs (a, b) of variants whose settings are equal but for `apart`, where `holds` is true."""
+    """Pairs (a, b) of variants where `holds` is true, equal in all settings but those that start like `apart`."""
 
     apart: tuple[str, ...]
     holds: Callable[[Variant, Variant], bool]
 
 
-POOL = ("pool.kind", "pool.ratio", "pool.pseudo_random", "pool.overlapping", "pool.window", "pool.regions_per", "repeats")
-DEPTH = ("model.conv_layers", "model.pools")
+POOL, DEPTH = ("pool.", "repeats"), ("model.conv_layers", "model.pools")
 SWAP = Relation(POOL, lambda a, b: a.is_fmp and b.is_max)
 DEEPER = Relation((*POOL, *DEPTH), lambda a, b: a.is_fmp and b.is_max and a.depth > b.depth)
 PSEUDO = Relation(
@@ -92,18 +91,21 @@ def _family(results: Results, experiment: Experiment, relation: Relation) -> lis
     for variant in experiment.variants:
         alike.setdefault(settings_key(variant.settings, without=relation.apart), []).append(variant)
     pairs = [(a, b) for group in alike.values() for a in group for b in group if relation.holds(a, b)]
-    found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b)]
+    early = relation is SWAP  # the only one that is told by budget
+    found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b, early)]
     for contrast, p in zip(found, estimates.holm([c.p for c in found]), strict=True):
         if p <= ALPHA:
             contrast.outcome = AHEAD if contrast.end.mean > 0 else BEHIND
     return found
 
 
-def _contrast(results: Results, experiment: Experiment, network: str, a: Variant, b: Variant) -> list[Contrast]:
+def _contrast(
+    results: Results, experiment: Experiment, network: str, a: Variant, b: Variant, early: bool
+) -> list[Contrast]:
     at_end = _differences(results, experiment, a, b, "end")
     if not len(at_end):
         return []
-    at_first = _differences(results, experiment, a, b, 1)
+    at_first = _differences(results, experiment, a, b, 1) if early else np.array([])
     p = 1.0
     if len(at_end) >= estimates.MIN_SEEDS:
         p = min(1.0, 2 * min(estimates.p_above(at_end, 0), estimates.p_below(at_end, 0)))

@@ -38,6 +38,7 @@ ROW, STEP = 0.44, 1.9  # sizes figure: height of a row in inches, distance of tw
 MOST_ROWS = 24
 MOST_LINES = 8
 MOST_PANELS = 6
+MOST_MARKS = 150
 LEAST_ERROR = 0.02  # per cent: where the budget figure's axis of accuracy ends
 
 STYLE: dict[str, Any] = {
@@ -200,7 +201,7 @@ def sizes_figure(results: Results, experiment: Experiment) -> Figure | None:
     some = "" if len(shown) == len(rows) else f" {len(rows) - len(shown)} more networks are in the table."
     caption = (
         "The map after the input and after every pool, drawn to scale. Bold: where a network ends, which is what its "
-        f"dense layers see. Grey: max pooling; blue: fractional.{some}"
+        f"dense layers see. Grey: max pooling; blue: other poolings.{some}"
     )
     alt = "Map sizes layer by layer. " + " ".join(
         f"{row.label}: {', '.join(size_text(s) for s in row.sizes)}." for row in shown
@@ -260,15 +261,17 @@ def _rectangle(axes: Axes, x: float, y: float, width: float, height: float, colo
 
 def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Accuracy against training images seen: a panel per network, a line per pooling."""
-    curves = {v.id: curve for v in experiment.variants if len(curve := _curve(results, experiment, v)) > 1}
-    if not curves:
-        return None
     names = network_names(experiment.variants)
     panels: dict[str, list[Variant]] = {}
     for variant in experiment.variants:
-        if variant.id in curves:
+        if results.records_of(experiment, variant):
             panels.setdefault(names[variant.id], []).append(variant)
-    shown = list(panels.items())[:MOST_PANELS]
+    candidates = [variant for variants in list(panels.values())[:MOST_PANELS] for variant in variants[:MOST_LINES]]
+    curves = {v.id: curve for v in candidates if len(curve := _curve(results, experiment, v)) > 1}
+    shown = [(name, [v for v in variants if v.id in curves]) for name, variants in panels.items()]
+    shown = [(name, variants) for name, variants in shown if variants]
+    if not shown:
+        return None
     looks = _looks(v for _, variants in shown for v in variants)
     columns = min(len(shown), 2 if len(shown) == 4 or max(len(name) for name, _ in shown) > 24 else 3)
     lines = -(-len(shown) // columns)
@@ -277,7 +280,7 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for axes, (name, variants) in zip(grid.flat, shown, strict=False):
-        for variant in variants[:MOST_LINES]:
+        for variant in variants:
             _line(axes, curves[variant.id], looks[variant.pool])
         axes.set_title(_cut(name, 44 if columns > 1 else 90))
         _budget_axes(axes)
@@ -296,7 +299,7 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
         f"{v.name}: {100 * curves[v.id][0][1].mean:.1f} % after the first epoch, "
         f"{100 * curves[v.id][-1][1].mean:.1f} % at the end."
         for _, variants in shown
-        for v in variants[:MOST_LINES]
+        for v in variants
     )
     return _finish(canvas, f"{_file(experiment)}-budget", "Accuracy against budget", caption, alt)
 
@@ -344,7 +347,7 @@ def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[t
 def final_size_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Accuracy at the end against the size of the last map."""
     found = [(v, e) for v, e in ending(results, experiment) if v.sizes]
-    if len({v.sizes[-1] for v, _ in found}) < 3:  # fewer are read better from the table
+    if len({v.sizes[-1] for v, _ in found}) < 3 or len(found) > MOST_MARKS:  # the table is read better then
         return None
     looks = _looks(v for v, _ in found)
     depths = sorted({v.depth for v, _ in found})
@@ -381,7 +384,7 @@ def map_figure(results: Results, experiment: Experiment) -> Figure | None:
             continue  # the map shows the first of several variants in a cell; the table shows all
         cells[variant.depth, ratio] = (variant, mean.mean)
     depths, ratios = sorted({d for d, _ in cells}), sorted({r for _, r in cells})
-    if len(depths) < 2 or len(ratios) < 2 or len(cells) < 6:  # fewer are read better from the table
+    if len(depths) < 2 or len(ratios) < 2 or not 6 <= len(cells) <= MOST_MARKS:  # the table is read better then
         return None
     values = np.full((len(depths), len(ratios)), np.nan)
     for (depth, ratio), (_, mean_) in cells.items():

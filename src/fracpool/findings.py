@@ -41,6 +41,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ from fracpool.table import Experiment, Results, Variant, natural, number, size_t
 ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN)
+MOST_PAIRS = 200
 METRICS = ("test_accuracy", "averaged_accuracy")
 SCHEMA = 1  # of findings.json
 
@@ -119,7 +121,15 @@ def judge(results: Results) -> list[Finding]:
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The content of findings.json. Differences and accuracies are fractions, not per cent."""
+    """The content of findings.json.
+
+    `findings` is a list of {id, experiment, claim, source, comparison, verdict, reason, parts}; a part is
+    {kind, title, counts, claimed, verdict, reason, numbers, notes}. `numbers` depends on the kind: of a
+    comparison n, seeds, at, metric, the names a and b, mean_a, mean_b, difference with low and high (its interval),
+    p_for and p_against before and after Holm's correction over `family` comparisons, mcnemar (mean counts of
+    images that only one of both classes rightly, and in how many seeds they differ), and seeds_needed where it is
+    inconclusive. Accuracies and differences are fractions, not per cent. `schema` rises when a field changes.
+    """
     return {
         "schema": SCHEMA,
         "alpha": ALPHA,
@@ -302,7 +312,7 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
     variants = select(experiment, spec.get("variant") or {})
     _need_runs(experiment)
     values, limits, failed = [], [], 0
-    for record in (record for variant in variants for record in results.records_of(experiment, variant)):
+    for record in chain.from_iterable(results.records_of(experiment, variant) for variant in variants):
         if record.status != "completed":
             failed += 1
             continue
@@ -351,7 +361,7 @@ def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part
 
 def _comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     margin = _fraction(spec["margin"], "margin")
-    part.claimed = f"within ±\u00a0{100 * margin:g} points"
+    part.claimed = f"within ±\u00a0{100 * margin:g} point{'' if margin == 0.01 else 's'}"
     _compare_inside(results, experiment, spec, part, -margin, margin)
 
 
@@ -405,8 +415,11 @@ def _matched_parts(
     _attempt(whole, lambda: pairs.extend(_equal_final_size(experiment, spec)))
     if whole.reason:
         return [whole]
-    if not pairs:
-        whole.reason = "no two of the variants end at the same size"
+    if not 1 <= len(pairs) <= MOST_PAIRS:
+        few = "no two of the variants end at the same size"
+        many = f"{len(pairs)} pairs end at the same size, of {MOST_PAIRS} at most; let a and b select fewer"
+        whole.reason = many if pairs else few
+        whole.verdict = INCONCLUSIVE if pairs else NOT_RUN
         return [whole]
     parts = []
     for deep, shallow in pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,10 @@ from fracpool.answer import Answer, answer
 from fracpool.figures import Figure
 from fracpool.findings import Finding, Part
 from fracpool.records import RecordError
-from fracpool.table import Experiment, Results, size_text
+from fracpool.table import Experiment, Results, sizes_text
 
 TITLE = "Does fractional max pooling beat 2×2 max pooling, and when?"
-MOST_RUNS_SHOWN = 1000
+MOST_RUNS_SHOWN = 600
 MOST_VARIANTS_SHOWN = 200
 MOST_LISTED = 50
 VERSIONS = ("python", "tensorflow", "keras", "numpy", "fracpool", "backend", "cpu", "cores", "platform", "commit")
@@ -100,7 +101,7 @@ def _summary_rows(results: Results, experiment: Experiment) -> list[dict[str, An
                 "experiment": experiment.name,
                 "variant": variant.name,
                 "conv_layers": variant.depth or None,
-                "sizes": " → ".join(size_text(s) for s in variant.sizes),
+                "sizes": sizes_text(variant.sizes),
                 "final_height": final[0],
                 "final_width": final[1],
                 "parameters": variant.geometry.get("parameters"),
@@ -127,6 +128,7 @@ def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: dict[s
         }
         for experiment in results.experiments
     ]
+    names = {variant.id: variant.name for experiment in results.experiments for variant in experiment.variants}
     shown = results.runs.sort_values(["experiment", "variant", "seed", "run_id"], kind="stable")
     return Page(
         title=TITLE,
@@ -134,18 +136,19 @@ def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: dict[s
         findings=verdicts,
         sections=sections,
         figures=drawn,
-        runs=[_run_row(results, row) for row in shown.head(MOST_RUNS_SHOWN).to_dict("records")],
+        runs=[_run_row(results, row, names) for row in shown.head(MOST_RUNS_SHOWN).to_dict("records")],
         runs_total=len(shown),
         left_out=_left_out(results),
         repeat=_repeat(results),
     )
 
 
-def _run_row(results: Results, row: dict[str, Any]) -> dict[str, Any]:
+def _run_row(results: Results, row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     record = results.records[row["run_id"]]
     settings = table.flatten(record.data["config"])
     return {name: None if pd.isna(value) else value for name, value in row.items()} | {
-        "sizes": " → ".join(size_text(s) for s in table.sizes(record.data["geometry"])),
+        "name": names.get(row["variant_id"], row["variant"]),
+        "sizes": sizes_text(table.sizes(record.data["geometry"])),
         "command": table.text(record.data.get("command") or "", 2000),
         "curve": _curve_points(record),
         "settings": ", ".join(f"{table.text(k, 60)}={table.text(v, 60)}" for k, v in settings.items()),
@@ -196,22 +199,29 @@ def _error_line(results: Results, run: str) -> str:
 
 def _repeat(results: Results) -> dict[str, Any]:
     """Commands, versions and fingerprints, each with the values that the records hold."""
-    seen: dict[str, set[str]] = {}
+    seen: dict[str, Counter[str]] = {}
     for record in results.records.values():
         environment, data = record.data.get("environment"), record.data.get("data")
         for name in VERSIONS:
             if isinstance(environment, Mapping) and environment.get(name) is not None:
-                seen.setdefault(name, set()).add(table.text(environment[name], 100))
+                seen.setdefault(name, Counter())[table.text(environment[name], 100)] += 1
         if isinstance(data, Mapping) and data.get("fingerprint"):
             name = f"data {table.text(data.get('name', '?'), 40)} {table.text(data.get('version', ''), 40)}".strip()
-            seen.setdefault(name, set()).add(table.text(data["fingerprint"], 100))
+            seen.setdefault(name, Counter())[table.text(data["fingerprint"], 100)] += 1
         if record.data.get("code_fingerprint"):
-            seen.setdefault("code", set()).add(table.text(record.data["code_fingerprint"], 100))
+            seen.setdefault("code", Counter())[table.text(record.data["code_fingerprint"], 100)] += 1
     commands = [experiment.command for experiment in results.experiments if experiment.command]
     return {
         "commands": [*commands, "python -m fracpool.report <this folder>"],
-        "versions": {name: ", ".join(sorted(values)) for name, values in seen.items()},
+        "versions": {name: _tally(values) for name, values in seen.items()},
     }
+
+
+def _tally(values: Mapping[str, int]) -> str:
+    """The one value that all runs have, or each value with its number of runs: versions do not mix in silence."""
+    if len(values) == 1:
+        return next(iter(values))
+    return ", ".join(f"{value} ({count} runs)" for value, count in sorted(values.items()))
 
 
 # ---- templates ----

@@ -253,9 +253,9 @@ def _network_key(variant: Variant) -> str:
 
 
 def settings_key(settings: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Equal for equal settings, whatever their order; some may be left out of the comparison."""
-    left_out = set(without)
-    return repr([(key, settings[key]) for key in sorted(settings) if key not in left_out])
+    """Equal for equal settings, whatever their order; keys that start like one of `without` are left out."""
+    left_out = tuple(without)
+    return repr([(key, settings[key]) for key in sorted(settings) if not key.startswith(left_out)])
 
 
 def size_text(size: tuple[int, int]) -> str:
@@ -270,6 +270,11 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
     )
     shown = " ".join(shown.split())
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def sizes_text(found: Sequence[tuple[int, int]]) -> str:
+    """28 → 19 → 12; with both sides where a map is not square."""
+    return " → ".join(str(h) if h == w else size_text((h, w)) for h, w in found)
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -514,9 +519,12 @@ def _differing_keys(group: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _setting_text(key: str, value: Any) -> str:
+    """A setting in words: "no dropout", "batch norm", "5 epochs", "mnist", "kernel 3"."""
     name = key.rsplit(".", 1)[-1].replace("_", " ")
-    if isinstance(value, bool):
-        return name if value else f"no {name}"
-    if key == "dataset.name":
+    if key.endswith(".name"):
         return str(value)
-    return f"{name} {value}"
+    if value is None or value is False or value == 0:
+        return f"no {name}"
+    if value is True:
+        return name
+    return f"{value} {name}" if name == "epochs" else f"{name} {value}"
