@@ -247,8 +247,9 @@ def _following(pending: list[Point], reporter: progress.Reporter) -> Iterator[No
     stop = threading.Event()
 
     def follow() -> None:
-        waiting = list(pending)
-        while waiting and not stop.wait(POLL_SECONDS):
+        waiting, over = list(pending), False
+        while waiting and not over:
+            over = stop.wait(POLL_SECONDS)  # once more after the end
             for point in list(waiting):
                 record = point.run.finished()
                 if record is not None:
