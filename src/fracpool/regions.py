@@ -1,8 +1,8 @@
 """Boundaries of pooling regions: random and pseudorandom; drawn per batch, per sample or per channel.
 
-An axis of `in_size` cells is cut into `out_size` regions whose sizes are k and k + 1, k = in_size // out_size.
-Everything is integer arithmetic, so that no rounding can make a region of another size. The functions for one
-axis work on numpy; `draw` does the same on the tensors of the running Keras backend.
+An axis of `in_size` cells is cut into `out_size` regions of k and k + 1 cells, k = in_size // out_size.
+Everything is integer arithmetic, so that no rounding can make a region of another size. The functions for
+one axis work on numpy; `draw` does the same on the tensors of the running Keras backend.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def random_boundaries(in_size: int, out_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Boundaries with the k- and (k+1)-sized regions in random order (Graham 2014, section 2; TensorFlow's random).
+    """Boundaries with the regions of k and k + 1 cells in random order (Graham 2014, section 2; TensorFlow).
 
     Args:
         in_size: Cells of the axis.
@@ -35,7 +35,7 @@ def random_boundaries(in_size: int, out_size: int, rng: np.random.Generator) -> 
 
 
 def pseudorandom_boundaries(in_size: int, out_size: int, u: float) -> np.ndarray:
-    """a_i = ceil(α(i + u)) − 1 between a_0 = 0 and a_n = in_size (Graham 2014, section 2, in TensorFlow's form).
+    """a_i = ceil(α(i + u)) − 1 between a_0 = 0 and a_n = in_size (Graham 2014, section 2; TensorFlow's form).
 
     Args:
         in_size: Cells of the axis.
@@ -65,8 +65,8 @@ def largest_u(in_size: int, out_size: int) -> float:
 def fixed_starts(in_size: int, out_size: int, window: int, u: float) -> np.ndarray:
     """Starts of windows of fixed width: int((j+u)α) − int(uα), α = (in_size − window)/(out_size − 1).
 
-    Graham's overlapping regions and those of `torch.nn.FractionalMaxPool2d`, whose sample is u. The last start
-    is in_size − window.
+    Graham's overlapping regions and those of `torch.nn.FractionalMaxPool2d`, whose sample is u. The last
+    start is in_size − window.
 
     Args:
         in_size: Cells of the axis.
@@ -100,7 +100,6 @@ def draw(
     in_size: Tensor,
     out_size: Tensor,
     leading: tuple[Tensor, ...],
-    *,
     pseudo_random: bool,
     window: int | None,
     seed: Any,

@@ -20,9 +20,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fracpool import architecture, datasets, identity, progress
+from fracpool import architecture, claims, datasets, identity, progress
 from fracpool.records import Record, StorageError, Store
 from fracpool.settings import Settings, SettingsError, from_config, require
+
+ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class PlannedRun:
     @property
     def store(self) -> Store:
         return Store(Path(self.settings.results_dir) / self.settings.profile)
+
+    @property
+    def claim(self) -> Path:
+        return self.store.root / "claims" / str(self.run_id)
 
     @property
     def work(self) -> float:
@@ -54,7 +60,11 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run. `status` is that of the record; `skipped` says that the record was there before."""
+    """What came of a run.
+
+    `status` is that of the record, or `elsewhere` while another process holds the run; `skipped` says that the
+    record was there before.
+    """
 
     run_id: str
     label: str
@@ -85,20 +95,33 @@ def plan(settings: Settings) -> PlannedRun:
 
 
 def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
-    """Carries a run out, unless its record is there."""
-    assert planned.run_id is not None
-    settings = planned.settings
+    """Carries a run out, unless its record is there or another process is at it."""
     record = planned.finished()
     if record is not None:
         return outcome_of(record, skipped=True, seconds=0.0)
-    compute = _import("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
-    _import("fracpool.threads").use(settings.threads)
+    compute = _import("fracpool.gradient" if planned.settings.task == "gradient" else "fracpool.training")
+    _import("fracpool.threads").use(planned.settings.threads)
+    with claims.claim(planned.claim) as mine:
+        if not mine:
+            return _elsewhere(planned)
+        record = planned.finished()  # another process may have ended it just before
+        return outcome_of(record, skipped=True, seconds=0.0) if record else _compute(planned, compute, reporter)
+
+
+def _compute(planned: PlannedRun, compute: ModuleType, reporter: progress.Reporter) -> Outcome:
+    settings = planned.settings
     began = time.perf_counter()
     reporter.run_begins(identity.label(settings), settings.seed, settings.budget.epochs, planned.work)
     record = compute.run(settings, planned.run_id, planned.network, planned.store, reporter)
     outcome = outcome_of(record, skipped=False, seconds=time.perf_counter() - began)
     reporter.run_ends(outcome, planned.work)
     return outcome
+
+
+def _elsewhere(planned: PlannedRun) -> Outcome:
+    settings = planned.settings
+    label = identity.label(settings)
+    return Outcome(str(planned.run_id), label, settings.seed, ELSEWHERE, False, None, 0.0, "another process is at it")
 
 
 def _import(module: str) -> ModuleType:
@@ -155,6 +178,9 @@ def _single(settings: Settings) -> None:
     prepare_folder(planned.store)
     with progress.reporting(1, planned.work) as reporter:
         outcome = execute(planned, reporter)
+    if outcome.status == ELSEWHERE:
+        print(f"not run, another process is at it: {outcome.label}, seed {outcome.seed}")
+        return
     if outcome.skipped:
         print(f"skipped, its record is there: {outcome.label}, seed {outcome.seed}{_accuracy(outcome)}")
     print(f"Record: {planned.store.folder(outcome.run_id)}")

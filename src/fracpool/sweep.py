@@ -11,13 +11,13 @@ import itertools
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
@@ -26,9 +26,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fracpool import datasets, environment, identity, progress
+from fracpool.claims import is_free
 from fracpool.description import now
 from fracpool.records import Store
-from fracpool.runner import Outcome, PlannedRun, outcome_of, plan, prepare_folder
+from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, prepare_folder
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
 
 POLL_SECONDS = 2.0
@@ -79,7 +80,7 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
     pending = [] if whole.missing_data else whole.pending()
     _write_sweep(whole)
     _say_before(whole, pending)
-    outcomes = _launch(launcher, pending, whole.store) if pending else []
+    outcomes = _carry_out(launcher, pending)
     _say_after(whole, outcomes)
     return outcomes
 
@@ -189,12 +190,27 @@ def _one_per_dataset(whole: Plan) -> list[Settings]:
     return list({p.run.settings.dataset.name: p.run.settings for p in whole.points}.values())
 
 
-def _launch(launcher: Any, pending: list[Point], store: Store) -> list[Outcome]:
+def _carry_out(launcher: Any, pending: list[Point]) -> list[Outcome]:
+    """Launches what is to do; runs that another sweep is at are waited for, and taken over if it goes away."""
+    outcomes: dict[str | None, Outcome] = {}
+    while pending:
+        for outcome in _launch(launcher, pending):
+            outcomes[outcome.run_id] = outcome
+        waiting = [point for point in pending if outcomes[point.run.run_id].status == ELSEWHERE]
+        if waiting and len(waiting) == len(pending):
+            print(f"waiting for {_count(len(waiting), 'run')} that another process is at")
+        while waiting and all(point.run.finished() is None and not is_free(point.run.claim) for point in waiting):
+            time.sleep(POLL_SECONDS)
+        pending = waiting
+    return list(outcomes.values())
+
+
+def _launch(launcher: Any, pending: list[Point]) -> list[Outcome]:
     threads = _threads_per_worker(launcher, pending)
     jobs = [[*point.overrides, f"threads={threads}"] if threads else point.overrides for point in pending]
     with progress.reporting(len(pending), sum(point.run.work for point in pending)) as reporter:
         try:
-            if isinstance(launcher, BasicLauncher):
+            if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: isinstance does not hold
                 returns = launcher.launch(jobs, initial_job_idx=0)
             else:
                 progress.leave()  # the runs go on elsewhere; what they finish is seen in the folder
@@ -231,8 +247,9 @@ def _following(pending: list[Point], reporter: progress.Reporter) -> Iterator[No
     stop = threading.Event()
 
     def follow() -> None:
-        waiting = list(pending)
-        while waiting and not stop.wait(POLL_SECONDS):
+        waiting, over = list(pending), False
+        while waiting and not over:
+            over = stop.wait(POLL_SECONDS)  # once more after the end
             for point in list(waiting):
                 record = point.run.finished()
                 if record is not None:
@@ -315,8 +332,9 @@ def _say_before(whole: Plan, pending: list[Point]) -> None:
 def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
     if not outcomes:
         return
-    done = {status: [o for o in outcomes if o.status == status] for status in ("completed", "diverged", "failed")}
-    skipped = len(whole.points) - len(outcomes)
+    ran = [outcome for outcome in outcomes if not outcome.skipped]
+    done = {status: [o for o in ran if o.status == status] for status in ("completed", "diverged", "failed")}
+    skipped = len(whole.points) - len(ran)
     summary = f"{_name(whole)}: {len(done['completed'])} done, {skipped} skipped, "
     summary += f"{len(done['diverged'])} diverged, {len(done['failed'])} failed"
     print(summary)

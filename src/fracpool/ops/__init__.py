@@ -1,4 +1,4 @@
-"""The differentiable pool on the backend that Keras runs on."""
+"""The differentiable pool, and the draw of its regions, on the backend that Keras runs on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from fracpool.ops.windows import Regions, Windows
 
 match keras.backend.backend():
     case "tensorflow":
-        from fracpool.ops.tensorflow import pool
+        from fracpool.ops.tensorflow import concrete, draw, long, pool
     case "jax":
-        from fracpool.ops.jax import pool
+        from fracpool.ops.jax import concrete, draw, long, pool
     case "torch":
-        from fracpool.ops.torch import pool
+        from fracpool.ops.torch import concrete, draw, long, pool
     case other:
         raise ImportError(f"fracpool runs on the Keras backends tensorflow, jax and torch, not on {other!r}")
 
-__all__ = ["Regions", "Windows", "pool"]
+__all__ = ["Regions", "Windows", "concrete", "draw", "long", "pool"]

@@ -6,11 +6,15 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 
+from fracpool import regions as drawing
 from fracpool.ops import windows as cells
 from fracpool.ops.windows import Regions, Windows
 
 Tensor = Any
+
+draw = drawing.draw
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -88,3 +92,13 @@ def _codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 
 _compiled_pick = jax.jit(cells.pick, static_argnums=3)
 _compiled_spread = jax.jit(cells.spread, static_argnums=(3, 4))
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """The values of an array-like, or None inside a function that is being traced."""
+    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+
+
+def long(values: Tensor) -> Tensor:
+    """As int64 where JAX has it switched on."""
+    return values.astype(jax.dtypes.canonicalize_dtype("int64"))

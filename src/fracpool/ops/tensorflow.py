@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from fracpool import regions as drawing
 from fracpool.ops import windows as cells
 from fracpool.ops.windows import Regions, Windows
 
@@ -18,7 +20,9 @@ Tensor = Any
 
 
 def _compiled(function: Any) -> Any:
-    return tf.function(function, jit_compile=True, autograph=False)
+    """The function compiled by XLA and opaque to gradient tapes: its first argument has its own gradient."""
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    return lambda x, *rest: compiled(tf.stop_gradient(x), *rest)
 
 
 _largest = _compiled(cells.largest)
@@ -26,16 +30,17 @@ _codes = _compiled(cells.codes)
 _pick = _compiled(cells.pick)
 _spread = _compiled(cells.spread)
 
+draw = drawing.draw
+
 
 def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     """The largest value of each window, with first and higher gradients with respect to x."""
 
     @tf.custom_gradient
     def forward(x: Tensor) -> Any:
-        y = _largest(x, regions, windows)
         code = _codes(x, regions, windows)
-        pick, spread = _linear(code, regions, windows, _size(x))
-        return y, spread
+        _, spread = _linear(code, regions, windows, _size(x))
+        return _largest(x, regions, windows), spread
 
     return forward(x)
 
@@ -57,3 +62,14 @@ def _linear(code: Tensor, regions: Regions, windows: Windows, size: Any) -> tupl
 def _size(x: Tensor) -> tuple[Any, Any]:
     shape = tf.shape(x)
     return tuple(shape[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2))
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """The values of an array-like, or None inside a function that is being traced."""
+    if isinstance(value, tf.Variable):
+        return value.numpy() if tf.executing_eagerly() else None
+    return tf.get_static_value(value) if tf.is_tensor(value) else np.asarray(value)
+
+
+def long(values: Tensor) -> Tensor:
+    return tf.cast(values, tf.int64)

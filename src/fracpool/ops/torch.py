@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
+from fracpool import regions as drawing
 from fracpool.ops import windows as cells
 from fracpool.ops.windows import Regions, Windows
 
 Tensor = Any
+
+draw = drawing.draw
 
 
 def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
@@ -59,3 +63,12 @@ class _Pick(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> Any:
         code, *regions = ctx.saved_tensors
         return _Spread.apply(dy, code, Regions(*regions), ctx.windows, ctx.size), None, None, None
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """The values of an array-like."""
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+def long(values: Tensor) -> Tensor:
+    return values.long()

@@ -5,11 +5,12 @@ into one pass over memory. And its gradient needs no scatter: each cell of the i
 cover it, so it gathers their incoming gradients and keeps those whose winner it is. All that has to be
 remembered of the input is the place of each window's winner, one byte (`codes`).
 
-Shapes: x (N, H, W, C); boundaries or starts (B, n) or (B, C, n), B being 1 or N.
+Shapes: x (N, H, W, C); boundaries or starts (B, n) or (B, 1 or C, n), B being 1 or N.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -18,6 +19,8 @@ from keras import ops
 
 Tensor = Any
 
+UNROLLED = 36  # windows of more cells than this are walked by a loop, which keeps compilation short
+
 
 class Windows(NamedTuple):
     """What is known about the windows before any value is: hashable, so that compiled code can depend on it.
@@ -25,53 +28,40 @@ class Windows(NamedTuple):
     Attributes:
         overlapping: Whether window i includes the first cell of window i+1 (TensorFlow's form).
         width: Width of fixed windows; None where boundaries define the windows.
-        longest: Largest number of cells in a window, along rows and columns.
-        cover: Largest number of windows over a cell, along rows and columns.
+        longest: Upper bound of the cells in a window, along rows and columns; None if only the values tell.
+        cover: Upper bound of the windows over a cell, along rows and columns; None likewise.
     """
 
     overlapping: bool
     width: int | None
-    longest: tuple[int, int]
-    cover: tuple[int, int]
-
-    @property
-    def cells(self) -> int:
-        return self.longest[0] * self.longest[1]
+    longest: tuple[int | None, int | None]
+    cover: tuple[int | None, int | None]
 
     @property
     def code_dtype(self) -> str:
-        """Smallest type that holds the codes and one more value, which means "no window"."""
-        return next(t for t in ("uint8", "uint16", "int32") if self.cells <= np.iinfo(t).max)
+        """Smallest type that holds all codes and one more value, which means "no window"."""
+        rows, cols = self.longest
+        if rows is None or cols is None:
+            return "int32"
+        return next(name for name in ("uint8", "int16", "int32") if rows * cols <= np.iinfo(name).max)
 
 
 class Regions(NamedTuple):
-    """Boundaries (or starts of fixed windows) along rows and columns."""
+    """Boundaries (or starts of fixed windows) along rows and columns, int32."""
 
     rows: Tensor
     cols: Tensor
 
 
-def _take(table: Tensor, index: Tensor) -> Tensor:
-    """table[index] along the first axis; an index out of range is clamped or an error, never a stray read."""
-    match keras.backend.backend():
-        case "tensorflow":
-            import tensorflow as tf
-
-            return tf.gather(table, index)
-        case "jax":
-            import jax.numpy as jnp
-
-            return jnp.take(table, index, axis=0, mode="clip")
-        case _:
-            return table[index.long()]
-
-
 def largest(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     """The largest value of each window; NaN where a window holds one. (N, n_rows, n_cols, C)"""
-    best, *others = _window_cells(x, regions, windows)
-    for value in others:
-        best = ops.where(_wins_value(value, best), value, best)
-    return best
+    count, value_at = _places(x, regions, windows)
+
+    def step(number: Any, best: Tensor) -> Tensor:
+        value = value_at(number)
+        return ops.where((value > best) | _is_nan(value), value, best)
+
+    return _fold(count, step, value_at(0))
 
 
 def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
@@ -79,21 +69,25 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 
     The first NaN counts as largest. Shape as `largest`, dtype `windows.code_dtype`.
     """
-    best, *others = _window_cells(x, regions, windows)
-    code = ops.zeros_like(best, dtype=windows.code_dtype)
-    for number, value in enumerate(others, start=1):
-        wins = _wins_place(value, best)
-        best = ops.where(wins, value, best)
-        code = ops.where(wins, ops.cast(number, windows.code_dtype), code)
-    return code
+    count, value_at = _places(x, regions, windows)
+
+    def step(number: Any, best: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        value = value_at(number)
+        wins = (value > best) | (_is_nan(value) & ~_is_nan(best))
+        return ops.where(wins, value, best), ops.where(wins, ops.cast(number, code.dtype), code)
+
+    first = value_at(0)
+    return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
 
 
 def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
     """The values of x at the places that `code` names: the transpose of `spread`."""
-    picked, *others = _window_cells(x, regions, windows)
-    for number, value in enumerate(others, start=1):
-        picked = ops.where(ops.equal(code, ops.cast(number, code.dtype)), value, picked)
-    return picked
+    count, value_at = _places(x, regions, windows)
+
+    def step(number: Any, picked: Tensor) -> Tensor:
+        return ops.where(ops.equal(code, ops.cast(number, code.dtype)), value_at(number), picked)
+
+    return _fold(count, step, value_at(0))
 
 
 def spread(
@@ -101,54 +95,83 @@ def spread(
 ) -> Tensor:
     """Each window's value of y at the place that `code` names, 0 elsewhere, overlaps added: the gradient.
 
-    Shape (N, *size, C).
+    Overlaps are added in the order of the windows, as TensorFlow does. Shape (N, *size, C).
     """
-    row_owners = _owners(regions.rows, windows, size[0], axis=0)
-    col_owners = _owners(regions.cols, windows, size[1], axis=1)
-    shape = ops.shape(y)
-    total = None
-    for row, row_place in row_owners:
-        for col, col_place in col_owners:
-            index = _flat_index(row, col, shape)
-            own_code = _place_code(row_place, col_place, windows, len(row.shape))
-            hit = ops.equal(_cells_at(code, index), own_code)
-            share = ops.where(hit, _cells_at(y, index), ops.zeros((), dtype=y.dtype))
-            total = share if total is None else total + share
-    return total
+    rows = _Owners(regions.rows, windows, size, 0)
+    cols = _Owners(regions.cols, windows, size, 1)
+    no_window = rows.longest * cols.longest
+    rank, shape = len(regions.rows.shape), ops.shape(y)
+
+    def share(number: Any) -> Tensor:
+        row, row_place, row_exists = rows.at(number // cols.cover)
+        col, col_place, col_exists = cols.at(number % cols.cover)
+        index = _flat_index(*_grid(row, col), shape)
+        row_place, col_place = _grid(row_place * cols.longest, col_place)
+        row_exists, col_exists = _grid(row_exists, col_exists)
+        # Not ops.add: Keras 3.15 takes (B, n, 1) + (B, 1, n) for the addition of a bias.
+        own_code = ops.where(row_exists & col_exists, row_place + col_place, no_window)
+        own_code = ops.cast(own_code, code.dtype)
+        hit = ops.equal(_cells_at(code, index), own_code[..., None] if rank == 2 else own_code)
+        return ops.where(hit, _cells_at(y, index), ops.zeros((), dtype=y.dtype))
+
+    return _fold(rows.cover * cols.cover, lambda number, total: total + share(number), share(0))
 
 
-def _wins_value(value: Tensor, best: Tensor) -> Tensor:
-    wins = value > best
-    return wins | (value != value) if _has_nan(value) else wins
+def _fold(count: Any, step: Callable[..., Any], *state: Tensor) -> Any:
+    """state = step(number, *state) for number = 1 … count − 1; unrolled where count is small and known."""
+    if isinstance(count, int) and count <= UNROLLED:
+        for number in range(1, count):
+            new = step(number, *state)
+            state = new if isinstance(new, tuple) else (new,)
+        return state if len(state) > 1 else state[0]
+
+    def body(number: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        new = step(number, *state)
+        return (number + 1, *(new if isinstance(new, tuple) else (new,)))
+
+    one = ops.ones((), dtype="int32")
+    _, *final = ops.while_loop(lambda number, *_: number < count, body, (one, *state))
+    return tuple(final) if len(final) > 1 else final[0]
 
 
-def _wins_place(value: Tensor, best: Tensor) -> Tensor:
-    wins = value > best
-    return wins | ((value != value) & (best == best)) if _has_nan(value) else wins
+def _places(x: Tensor, regions: Regions, windows: Windows) -> tuple[Any, Callable[[Any], Tensor]]:
+    """How many places the longest window has, and a function from a place to all values there.
 
-
-def _has_nan(x: Tensor) -> bool:
-    return "float" in keras.backend.standardize_dtype(x.dtype)
-
-
-def _window_cells(x: Tensor, regions: Regions, windows: Windows) -> list[Tensor]:
-    """For each place in a window, row by row: the values there, for all windows at once.
-
-    A window shorter than the longest repeats its last row or column, which a strict comparison never lets win.
+    A window with fewer places repeats its last row or column, which a strict comparison never lets win.
     """
     shape = ops.shape(x)
     row_starts, row_lasts = _spans(regions.rows, windows, shape[1])
     col_starts, col_lasts = _spans(regions.cols, windows, shape[2])
-    return [
-        _cells_at(
-            x,
-            _flat_index(
-                ops.minimum(row_starts + row, row_lasts), ops.minimum(col_starts + col, col_lasts), shape
-            ),
-        )
-        for row in range(windows.longest[0])
-        for col in range(windows.longest[1])
-    ]
+    height = _longest(windows, 0, row_starts, row_lasts)
+    width = _longest(windows, 1, col_starts, col_lasts)
+
+    def value_at(number: Any) -> Tensor:
+        rows = ops.minimum(row_starts + number // width, row_lasts)
+        cols = ops.minimum(col_starts + number % width, col_lasts)
+        return _cells_at(x, _flat_index(*_grid(rows, cols), shape))
+
+    return height * width, value_at
+
+
+class _Owners:
+    """For each cell along an axis the windows that cover it."""
+
+    def __init__(self, boundaries: Tensor, windows: Windows, size: tuple[Tensor, Tensor], axis: int) -> None:
+        self.starts, lasts = _spans(boundaries, windows, size[axis])
+        self.cells = ops.arange(size[axis], dtype="int32")
+        self.longest = _longest(windows, axis, self.starts, lasts)
+        passed = lasts[..., None, :] < self.cells[:, None]
+        begun = self.starts[..., None, :] <= self.cells[:, None]
+        self.first = ops.sum(ops.cast(passed, "int32"), axis=-1)
+        self.beyond = ops.sum(ops.cast(begun, "int32"), axis=-1)
+        cover = windows.cover[axis]
+        self.cover = ops.max(self.beyond - self.first) if cover is None else cover
+
+    def at(self, number: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each cell's windows the one with this number: its index, the cell's place in it, if it exists."""
+        window = ops.maximum(ops.minimum(self.first + number, self.beyond - 1), 0)
+        place = self.cells - ops.take_along_axis(self.starts, window, axis=-1)
+        return window, place, self.first + number < self.beyond
 
 
 def _spans(boundaries: Tensor, windows: Windows, size: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,46 +182,24 @@ def _spans(boundaries: Tensor, windows: Windows, size: Tensor) -> tuple[Tensor, 
     return starts, ops.minimum(ends, size - 1) if windows.overlapping else ends - 1
 
 
-def _owners(boundaries: Tensor, windows: Windows, size: Tensor, axis: int) -> list[tuple[Tensor, Tensor]]:
-    """For each cell along an axis the windows that cover it, in order: pairs (window, place in it).
-
-    Both (..., size); the place is `longest` where there is no further window.
-    """
-    starts, lasts = _spans(boundaries, windows, size)
-    cells = ops.arange(size, dtype="int32")[:, None]
-    passed = ops.sum(ops.cast(lasts[..., None, :] < cells, "int32"), axis=-1)
-    begun = ops.sum(ops.cast(starts[..., None, :] <= cells, "int32"), axis=-1)
-    owners = []
-    for number in range(windows.cover[axis]):
-        window = ops.minimum(passed + number, begun - 1)
-        place = cells[:, 0] - ops.take_along_axis(starts, window, axis=-1)
-        owners.append((window, ops.where(passed + number < begun, place, windows.longest[axis])))
-    return owners
-
-
-def _place_code(row_place: Tensor, col_place: Tensor, windows: Windows, rank: int) -> Tensor:
-    """The code of a cell in its window, (B, H, W, 1 or C); `windows.cells` where the window does not exist."""
-    row, col = _grid(row_place, col_place)
-    exists = (row < windows.longest[0]) & (col < windows.longest[1])
-    code = ops.where(exists, row * windows.longest[1] + col, windows.cells)
-    return ops.cast(code[..., None] if rank == 2 else code, windows.code_dtype)
+def _longest(windows: Windows, axis: int, starts: Tensor, lasts: Tensor) -> Any:
+    known = windows.longest[axis]
+    return ops.max(lasts - starts) + 1 if known is None else known
 
 
 def _grid(rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns, (B, n) or (B, C, n), made to broadcast to (B, rows, cols) or (B, rows, cols, C)."""
+    """Rows and columns, (B, n) or (B, C, n), in shapes that broadcast to (B, rows, cols) or (…, C)."""
     if len(rows.shape) == 2:
         return rows[:, :, None], cols[:, None, :]
     return ops.transpose(rows, (0, 2, 1))[:, :, None, :], ops.transpose(cols, (0, 2, 1))[:, None, :, :]
 
 
 def _flat_index(rows: Tensor, cols: Tensor, shape: tuple[Tensor, ...]) -> Tensor:
-    """Index into the flattened pixels, (N, rows, cols), or into the elements where channels differ, (…, C)."""
+    """Index into the flattened pixels, (N, rows, cols), or where channels differ the elements, (…, C)."""
     count, height, width, channels = shape
-    rank = len(rows.shape)
-    rows, cols = _grid(rows, cols)
-    image = ops.reshape(ops.arange(count, dtype="int32"), (-1, *[1] * rank))
+    image = ops.reshape(ops.arange(count, dtype="int32"), (-1, *[1] * (len(rows.shape) - 1)))
     pixel = (image * height + rows) * width + cols
-    return pixel if rank == 2 else pixel * channels + ops.arange(channels, dtype="int32")
+    return pixel if len(rows.shape) == 3 else pixel * channels + ops.arange(channels, dtype="int32")
 
 
 def _cells_at(x: Tensor, index: Tensor) -> Tensor:
@@ -206,3 +207,19 @@ def _cells_at(x: Tensor, index: Tensor) -> Tensor:
     return _take(ops.reshape(x, (-1, channels) if len(index.shape) == 3 else (-1,)), index)
 
 
+def _take(table: Tensor, index: Tensor) -> Tensor:
+    """table[index] along the first axis; an index out of range is clamped or an error, never a stray read."""
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            return tf.gather(table, index)
+        case "jax":
+            return table.at[index].get(mode="clip")
+        case _:
+            return table[index.long()]
+
+
+def _is_nan(x: Tensor) -> Tensor:
+    # For integers this is False everywhere, which compilers see.
+    return ops.not_equal(x, x)

@@ -1,0 +1,163 @@
+"""Checks of what callers pass to the pool: ValueErrors that name argument, value and allowed range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+import numpy as np
+
+REGIONS_PER = ("batch", "sample", "channel")
+
+
+def ratios(value: Any) -> tuple[float, float]:
+    """Pooling ratio of rows and columns from a number or a pair."""
+    pair = _pair(value, "pooling_ratio")
+    for ratio in pair:
+        number = isinstance(ratio, Real) and not isinstance(ratio, bool)
+        if not (number and math.isfinite(ratio) and ratio >= 1):
+            raise ValueError(f"pooling_ratio={value!r}: must be finite and at least 1, a number or a pair")
+    return float(pair[0]), float(pair[1])
+
+
+def tensorflow_ratios(value: Any) -> tuple[float, float]:
+    """The same from all that `tf.nn.fractional_max_pool` takes: a number, or a list of 1, 2 or 4 numbers."""
+    if not isinstance(value, Sequence | np.ndarray):
+        return ratios(value)
+    if len(value) not in (1, 2, 4):
+        raise ValueError(f"pooling_ratio={value!r}: must be a number or a list of 1, 2 or 4 numbers")
+    if len(value) == 4 and not (value[0] == 1 and value[3] == 1):
+        raise ValueError(f"pooling_ratio={value!r}: first and last, of batch and channels, must be 1")
+    return ratios({1: value[0], 2: tuple(value), 4: tuple(value[1:3])}[len(value)])
+
+
+def output_sizes(value: Any) -> tuple[int, int]:
+    """Output height and width from a whole number or a pair."""
+    pair = _pair(value, "output_size")
+    for size in pair:
+        if not _is_whole(size) or size < 1:
+            raise ValueError(f"output_size={value!r}: must be at least 1, a whole number or a pair of them")
+    return int(pair[0]), int(pair[1])
+
+
+def window(value: Any, overlapping: bool) -> int | None:
+    """Width of fixed windows, or None."""
+    if value is None:
+        return None
+    if not _is_whole(value) or value < 1:
+        raise ValueError(f"window={value!r}: must be None or a whole number from 1 to the size of the input")
+    if overlapping:
+        raise ValueError(
+            f"overlapping={overlapping}: must be False with window={value!r}, which overlaps by itself"
+        )
+    return int(value)
+
+
+def flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}={value!r}: must be True or False")
+    return bool(value)
+
+
+def regions_per(value: Any) -> str:
+    if value not in REGIONS_PER:
+        raise ValueError(f"regions_per={value!r}: must be one of {', '.join(REGIONS_PER)}")
+    return value
+
+
+def seed(value: Any) -> int | None:
+    if value is not None and not _is_whole(value):
+        raise ValueError(f"seed={value!r}: must be None or a whole number")
+    return None if value is None else int(value)
+
+
+def data_format(value: Any) -> str:
+    allowed = ("channels_last", "channels_first")
+    value = keras.config.image_data_format() if value is None else value
+    if value not in allowed:
+        raise ValueError(f"data_format={value!r}: must be None or one of {', '.join(allowed)}")
+    return value
+
+
+def image_batch(value: Any, name: str) -> None:
+    """Rank and dtype of the input of a pool."""
+    if len(value.shape) != 4:
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}: must be of rank 4, (batch, height, width, channels)"
+        )
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    if not dtype.startswith(("float", "bfloat", "int", "uint")):
+        raise ValueError(f"{name} has dtype {dtype}: must be a real float or integer type")
+
+
+def axis(size: int, out: int, ratio: float | None, width: int | None, name: str) -> None:
+    """Whether an axis of the input is large enough; `name` is height or width."""
+    if ratio is not None and out < 1:
+        raise ValueError(f"pooling_ratio={ratio}: must be at most the input's {name}, {size}")
+    if not 1 <= out <= size:
+        raise ValueError(f"output_size={out}: must be from 1 to the input's {name}, {size}")
+    if width is not None and width > size:
+        raise ValueError(f"window={width}: must be from 1 to the input's {name}, {size}")
+
+
+def boundaries_form(
+    name: str, shape: tuple[Any, ...], dtype: str, value_shape: tuple[Any, ...], least: int
+) -> None:
+    """Rank, leading dimensions, length and dtype of boundaries or starts."""
+    count, _, _, channels = value_shape
+    leading = {1: (), 2: (count,), 3: (count, channels)}.get(len(shape))
+    if leading is None:
+        raise ValueError(f"{name} has shape {tuple(shape)}: must be (n,), (batch, n) or (batch, channels, n)")
+    for have, want in zip(shape, leading, strict=False):
+        if isinstance(have, int) and isinstance(want, int) and have != want:
+            raise ValueError(f"{name} has shape {tuple(shape)}: must be {(*leading, 'n')} for this input")
+    if not dtype.startswith(("int", "uint")):
+        raise ValueError(f"{name} has dtype {dtype}: must be an integer type")
+    if isinstance(shape[-1], int) and shape[-1] < least:
+        raise ValueError(f"{name} has length {shape[-1]}: must be at least {least}")
+
+
+def boundaries(name: str, values: np.ndarray, size: int) -> None:
+    """0 = a_0 < a_1 < … < a_n = size."""
+    if values.size == 0:
+        return
+    if (values[..., 0] != 0).any():
+        raise ValueError(f"{name} starts at {_first(values[..., 0], values[..., 0] != 0)}: must start at 0")
+    if (values[..., -1] != size).any():
+        wrong = _first(values[..., -1], values[..., -1] != size)
+        raise ValueError(f"{name} ends at {wrong}: must end at the input's size, {size}")
+    if (np.diff(values, axis=-1) <= 0).any():
+        raise ValueError(f"{name}={_short(values)}: must increase from each value to the next")
+
+
+def starts(name: str, values: np.ndarray, size: int, width: int) -> None:
+    """0 ≤ s_0 ≤ s_1 ≤ … ≤ s_n ≤ size − width."""
+    if values.size == 0:
+        return
+    if values.min() < 0 or values.max() > size - width:
+        raise ValueError(f"{name}={_short(values)}: must be from 0 to size − window = {size - width}")
+    if (np.diff(values, axis=-1) < 0).any():
+        raise ValueError(f"{name}={_short(values)}: must not decrease from one value to the next")
+
+
+def _first(values: np.ndarray, where: np.ndarray) -> Any:
+    return values[where].flat[0]
+
+
+def _short(values: np.ndarray) -> str:
+    return np.array2string(values, threshold=20, separator=", ").replace("\n", "")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _pair(value: Any, name: str) -> tuple[Any, Any]:
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        return value, value
+    if len(value) != 2:
+        raise ValueError(f"{name}={value!r}: must be one value or a pair, (rows, columns)")
+    return value[0], value[1]

@@ -1,0 +1,93 @@
+"""Two sweeps in one folder: each run is trained once, and what a dead process held is taken over."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import TINY
+
+from fracpool import claims
+from fracpool.records import Store
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from fracpool.claims import claim
+with claim(Path(sys.argv[1])) as mine:
+    print(mine, flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "True\n"
+    return process
+
+
+def test_a_claim_is_held_by_one(tmp_path):
+    path = tmp_path / "claims" / "run"
+    with claims.claim(path) as first, claims.claim(path) as second:
+        assert (first, second) == (True, False)
+        assert not claims.is_free(path)
+    assert claims.is_free(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_dead_process_of_this_machine_holds_nothing(tmp_path):
+    process = holder(tmp_path / "run")
+    with claims.claim(tmp_path / "run") as mine:
+        assert not mine
+    process.kill()
+    process.wait()
+    with claims.claim(tmp_path / "run") as mine:
+        assert mine
+
+
+def test_another_machine_holds_it_while_its_heart_beats(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    process = holder(path)
+    try:
+        monkeypatch.setattr(claims, "_machine", lambda: "another")
+        with claims.claim(path) as mine:
+            assert not mine
+        past = time.time() - claims.STALE_SECONDS - 1
+        os.utime(path, (past, past))
+        with claims.claim(path) as mine:
+            assert mine
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_heart_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
+    path = tmp_path / "run"
+    with claims.claim(path):
+        os.utime(path, (0, 0))
+        time.sleep(0.5)
+        assert path.stat().st_mtime > 0
+
+
+def test_an_unreadable_claim_is_stale_only_by_its_age(tmp_path):
+    path = tmp_path / "run"
+    path.write_bytes(b"")
+    assert not claims.is_free(path)
+    os.utime(path, (0, 0))
+    with claims.claim(path) as mine:
+        assert mine
+
+
+@pytest.mark.slow
+def test_two_sweeps_in_one_folder_train_each_run_once(folder):
+    command = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "seed=range(0,12)"]
+    sweeps = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [process.communicate(timeout=300) for process in sweeps]
+    assert [process.returncode for process in sweeps] == [0, 0], ends
+    store = Store(folder / "results" / "mine")
+    assert len(store.read().records) == 12
+    finished = [line for out, _ in ends for line in out.splitlines() if line.startswith("[")]
+    assert len(finished) == 12
+    assert list((store.root / "claims").iterdir()) == []
