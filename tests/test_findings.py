@@ -262,6 +262,17 @@ def test_mcnemar_p_value_is_the_exact_binomial() -> None:
     assert p == pytest.approx(2 * (1 + 12 + 66) / 2**12)
 
 
+@pytest.mark.parametrize(("error", "expected"), [(1e-12, REPRODUCED), (1e-3, NOT_REPRODUCED)])
+def test_one_wrong_gradient_refutes_f1(tmp_path: Path, error: float, expected: str) -> None:
+    config = factory.gradient_config(False, False)
+    runs = [factory.write_gradient_run(tmp_path, config, seed) for seed in range(3)]
+    runs.append(factory.write_gradient_run(tmp_path, config, 3, error))
+    factory.write_sweep(tmp_path, "gradient", [config], runs)
+    (finding,) = findings.judge(table.read(tmp_path))
+    assert finding.verdict == expected
+    assert finding.parts[0].numbers["worst"] == pytest.approx(error)
+
+
 @pytest.mark.parametrize("change", ["diverged", "missing", "truncated predictions", "doubled"])
 def test_a_lost_run_costs_its_seed_and_nothing_else(tmp_path: Path, change: str) -> None:
     configs = [factory.config("max"), factory.config("fmp")]
