@@ -244,13 +244,14 @@ def gradient_config(pseudo_random: bool, overlapping: bool) -> dict[str, Any]:
     return {"task": "gradient", "pool": pool}
 
 
-def write_gradient_run(root: Path, settings: Mapping[str, Any], seed: int, error: float = 1e-4) -> str:
+def write_gradient_run(root: Path, settings: Mapping[str, Any], seed: int, error: float = 1e-12) -> str:
     metrics = {
         "finite_difference_error": error,
         "raw_op_error": 0.0,
+        "fracpool_error": 0.0,
         "swapped_sequences_error": 0.7,
         "shifted_sequences_error": 0.9,
-        "tolerance": 0.001,
+        "tolerance": 1e-6,
     }
     data = {
         **_common(settings, seed),

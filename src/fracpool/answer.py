@@ -192,7 +192,8 @@ def _regions_sentence(pairs: Sequence[Contrast]) -> Iterable[str]:
 
 
 def _averaging_sentence(results: Results) -> Iterable[str]:
-    runs = results.runs
+    planned = {run for experiment in results.experiments for run in experiment.planned}
+    runs = results.runs[results.runs["run_id"].isin(planned)]
     chosen = runs[(runs["pool"] == "fmp") & (runs["repeats"] > 1) & (runs["status"] == "completed")]
     gain = (chosen["averaged_accuracy"] - chosen["test_accuracy"]).dropna()
     if len(gain):

@@ -31,7 +31,7 @@ from fracpool.table import Experiment, Results, Variant, network_names, size_tex
 
 INK, MUTED, RULE, PAPER = "#1c2127", "#5b6570", "#d5dbe1", "#fefefe"
 GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-NAMES = ("answer", "-budget", "-final-size", "-map", "-sizes")  # how the files of figures end
+NAMES = ("answer", "-budget", "-final-size", "-gap", "-map", "-sizes")  # how the files of figures end
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 WIDTH = 7.2  # inches
 ROW, STEP = 0.44, 1.9  # sizes figure: height of a row in inches, distance of two maps in rows
@@ -94,13 +94,15 @@ class Figure:
 def draw_all(results: Results, swaps: Sequence[Contrast]) -> dict[str, list[Figure]]:
     """All figures by the experiment they belong to; "answer" holds the one of the first screen."""
     kinds = (budget_figure, final_size_figure, map_figure, sizes_figure)
+    by_experiment = {e.name: [c for c in swaps if c.experiment == e.name] for e in results.experiments}
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the layout's font lacks: the SVG keeps them as text
         mpl.rcdefaults()
         mpl.rcParams.update(cast(Any, STYLE))
         figures: dict[str, list[Figure]] = {"answer": [swap_figure(swaps)] if swaps else []}
         for experiment in results.experiments:
-            drawn = [draw(results, experiment) for draw in kinds]
+            drawn = [gap_figure(results, experiment, by_experiment[experiment.name])]
+            drawn += [draw(results, experiment) for draw in kinds]
             figures[experiment.name] = [figure for figure in drawn if figure is not None]
     return figures
 
@@ -328,20 +330,93 @@ def _thousands(value: float, _: int) -> str:
 
 def _curve(results: Results, experiment: Experiment, variant: Variant) -> list[tuple[float, Estimate]]:
     """(training images seen, accuracy over seeds) after every epoch that all completed runs have."""
-    histories = []
-    for record in results.records_of(experiment, variant):
-        if record.status != "completed":
-            continue
-        try:
-            histories.append([(row["examples"], row["test_accuracy"]) for row in record.history()])
-        except RecordError:
-            continue
     points_: list[tuple[float, Estimate]] = []
-    for rows in zip(*histories, strict=False):
+    for rows in zip(*_histories(results, experiment, variant).values(), strict=False):
         values = [accuracy for _, accuracy in rows if 0 <= accuracy <= 1]
         if values and rows[0][0] > 0:
             points_.append((rows[0][0], estimates.estimate(values)))
     return points_
+
+
+def _histories(results: Results, experiment: Experiment, variant: Variant) -> dict[int, list[tuple[float, float]]]:
+    """By seed, of the completed runs: (training images seen, test accuracy) after each epoch."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for record in results.records_of(experiment, variant):
+        if record.status == "completed":
+            try:
+                found[record.data["seed"]] = [(row["examples"], row["test_accuracy"]) for row in record.history()]
+            except RecordError:
+                continue
+    return found
+
+
+def gap_figure(results: Results, experiment: Experiment, swaps: Sequence[Contrast]) -> Figure | None:
+    """FMP minus max pooling against budget, a line per swap, with the range that a finding claims."""
+    if not 1 <= len(swaps) <= MOST_LINES:
+        return None
+    labels = _row_labels(experiment.name, swaps)[1]
+    drawn = {name: _gap_curve(results, experiment, c.a, c.b) for name, c in zip(labels, swaps, strict=True)}
+    curves = {name: curve for name, curve in drawn.items() if len(curve) > 1}
+    if not curves:
+        return None
+    canvas, axes = _canvas(3.4)
+    for i, (name, curve) in enumerate(curves.items()):
+        colour, marker = PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]
+        seen = [x for x, _ in curve]
+        mean, low, high = np.array([_percent(e) for _, e in curve]).T
+        axes.fill_between(seen, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(seen, mean, color=colour, marker=marker, markersize=4, label=_cut(name, 40))
+    axes.axhline(0, color=INK, linewidth=1)
+    claimed = _claimed_range(experiment)
+    if claimed:
+        axes.axhspan(*claimed, facecolor="none", edgecolor=MUTED, hatch="///", linewidth=0, alpha=0.45)
+        axes.text(0.995, claimed[0], "claimed ", transform=axes.get_yaxis_transform(), ha="right", va="bottom")
+    axes.set_ylim(max(axes.get_ylim()[0], -100), min(axes.get_ylim()[1], 100))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.set_xlabel("training images seen (images × epochs)")
+    axes.set_ylabel("FMP minus max pooling, points")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    n = sorted({e.n for curve in curves.values() for _, e in curve})
+    hatched = " Hatched: the range that the finding claims." if claimed else ""
+    caption = (
+        "How far FMP is behind (below 0) or ahead of 2×2 max pooling in the same network, as training goes on. "
+        f"Bands: {_interval_words()}, paired; n = {_span(n)}.{hatched}"
+    )
+    alt = "Difference against training budget. " + " ".join(
+        f"{name}: {points(curve[0][1].mean)} points after the first epoch, {points(curve[-1][1].mean)} at the end."
+        for name, curve in curves.items()
+    )
+    return _finish(canvas, f"{_file(experiment)}-gap", "The difference against budget", caption, alt)
+
+
+def _gap_curve(results: Results, experiment: Experiment, a: Variant, b: Variant) -> list[tuple[float, Estimate]]:
+    """(training images seen, a minus b over the seeds that both have) after every epoch."""
+    of_a, of_b = _histories(results, experiment, a), _histories(results, experiment, b)
+    seeds = sorted(of_a.keys() & of_b.keys())
+    curve = []
+    for rows in zip(*(zip(of_a[seed], of_b[seed], strict=False) for seed in seeds), strict=False):
+        differences = [p - q for (_, p), (_, q) in rows if 0 <= p <= 1 and 0 <= q <= 1]
+        if differences and rows[0][0][0] > 0:
+            curve.append((rows[0][0][0], estimates.estimate(np.round(differences, 12))))
+    return curve
+
+
+def _claimed_range(experiment: Experiment) -> tuple[float, float] | None:
+    """The range of the first gap that counts, in points."""
+    for finding in experiment.findings:
+        parts = finding.get("parts")
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, Mapping) and part.get("kind") == "gap" and part.get("counts", True):
+                try:
+                    low, high = sorted(100 * float(bound) for bound in part["range"])
+                except (KeyError, TypeError, ValueError):
+                    continue
+                if -100 <= low < high <= 100:
+                    return low, high
+    return None
 
 
 def final_size_figure(results: Results, experiment: Experiment) -> Figure | None:

@@ -276,7 +276,7 @@ def _told(parts: Sequence[Part], counted: Sequence[Part]) -> str:
 
 def _seen_against_claim(part: Part) -> str:
     if part.verdict in (INCONCLUSIVE, NOT_RUN):
-        return part.reason
+        return f"{part.seen}; {part.reason}" if part.seen else part.reason
     if part.kind in ("gap", "comparable"):
         return f"{part.seen} (claimed {part.claimed})"
     if part.kind == "final_size" and part.verdict == NOT_REPRODUCED:
@@ -311,10 +311,10 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
     metric, limit, above = str(spec["metric"]), spec["limit"], bool(spec.get("above", False))
     variants = select(experiment, spec.get("variant") or {})
     _need_runs(experiment)
-    values, limits, failed = [], [], 0
+    values, limits, ended_badly = [], [], 0
     for record in chain.from_iterable(results.records_of(experiment, variant) for variant in variants):
         if record.status != "completed":
-            failed += 1
+            ended_badly += 1
             continue
         try:
             metrics = record.data["metrics"]
@@ -327,10 +327,10 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
         assert bound is not None
         values.append(abs(value))
         limits.append(bound)
-    if failed:
-        part.notes.append(f"{failed} runs did not end well and are left out")
+    if ended_badly:
+        part.notes.append(f"{ended_badly} runs failed or diverged and are left out")
     if not values:
-        raise NotJudged(f"no run has {metric}")
+        raise NotJudged("; ".join(part.notes[:2]) or "no run has a record yet")
     sign = ">" if above else "≤"
     part.claimed = f"{metric.replace('_', ' ')} {sign} {_limit_text(limits)}"
     held = [(v > b) if above else (v <= b) for v, b in zip(values, limits, strict=True)]
@@ -551,11 +551,15 @@ def _paired(
     """Differences a − b of the seeds that both have; None (and the part says why) if they are too few."""
     _need_runs(experiment)
     at, metric = spec.get("at", "end"), str(spec.get("metric", "test_accuracy"))
+    if at != "end":
+        part.title += f", after {text(at, 20)} epoch{'s' if at != 1 else ''}"
+    for variant in (a, b):
+        epochs = variant.settings.get("budget.epochs")
+        if isinstance(at, int) and isinstance(epochs, int) and at > epochs:
+            raise NotJudged(f"the budget of {variant.name} ends after epoch {epochs}")
     scores_a, notes_a = scores(results, experiment, a, at, metric)
     scores_b, notes_b = scores(results, experiment, b, at, metric)
     part.notes += [*notes_a, *notes_b]
-    if at != "end":
-        part.title += f", after {at} epoch{'s' if at != 1 else ''}"
     seeds = sorted(set(scores_a) & set(scores_b))
     sample = np.array([scores_a[seed] - scores_b[seed] for seed in seeds]).round(12)  # 0.9 − 0.8 is 0.1 then
     part.numbers = {"n": len(seeds), "seeds": seeds, "at": at, "metric": metric, "a": a.name, "b": b.name}
