@@ -209,19 +209,3 @@ def test_ctrl_c_and_sigterm_stop_cleanly_and_say_how_to_go_on(folder, number):
     assert time.monotonic() - began < 5
     assert process.returncode == 130
     assert err.strip() == "Stopped: 0 of 2 runs are done; the same command goes on from here."
-
-
-def test_a_full_disk_stops_with_one_line(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True).returncode:
-        pytest.skip("a small tmpfs cannot be mounted here")
-    try:
-        command = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "seed=0,1,2", "model.dense=[64]"]
-        done = subprocess.run([*command, f"results_dir={disk}/r"], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 1
-        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-        assert "No space left on device" in done.stderr
-        assert Store(disk / "r" / "mine").read().problems == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,129 @@
+"""Faults for real: disks that are full, read-only or gone, memory that runs out, a second Ctrl-C."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+from fracpool.records import Store
+
+SWEEP = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A tmpfs of 200 kB: a run's checkpoint fills it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SWEEP, *arguments], capture_output=True, text=True, timeout=300, **options)
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize("filled", [0, 100, 180], ids=lambda kilobytes: f"{kilobytes} kB taken")
+def test_a_full_disk_stops_with_one_line(small_disk, filled):
+    (small_disk / "others").write_bytes(b"x" * 1024 * filled)
+    done = run(f"results_dir={small_disk}/r", "seed=0,1,2", "model.dense=[64]")
+    assert done.returncode == 1
+    assert "No space left on device" in one_line(done)
+    store = Store(small_disk / "r" / "mine")
+    assert store.read().problems == []
+    assert all(record.predictions() for record in store.read().records)
+    (small_disk / "others").unlink()
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    again = run(f"results_dir={small_disk}/r", "seed=0,1,2", "model.dense=[64]")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert len(store.read().records) == 3
+
+
+def test_a_read_only_folder_is_refused_before_anything_runs(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = run(f"results_dir={small_disk}/r", "seed=0")
+    assert done.returncode == 2
+    assert "Read-only file system" in one_line(done)
+    assert f"results_dir={small_disk}/r" in done.stderr
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A sweep that has written its first checkpoint."""
+    process = subprocess.Popen([*SWEEP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(folder.rglob("checkpoint.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+def test_a_folder_that_goes_away_is_made_again(folder):
+    process = started(folder, "budget.epochs=60", "seed=0")
+    shutil.rmtree(folder / "results", ignore_errors=True)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert "1 done" in out
+    assert len(Store(folder / "results" / "mine").read().records) == 1
+
+
+def test_a_second_ctrl_c_does_no_damage(folder):
+    process = started(folder, "budget.epochs=2000", "seed=0,1")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    reading = Store(folder / "results" / "mine").read()
+    assert (reading.records, reading.problems) == ([], [])
+    assert "2 done" in run("budget.epochs=3", "seed=0,1").stdout
+
+
+@pytest.mark.slow
+def test_out_of_memory_fails_one_run_and_the_sweep_goes_on(folder):
+    limited = ["bash", "-c", 'ulimit -v 9000000; exec "$@"', "-", *SWEEP]
+    dense = "model.dense=[60000,20000],[16]"
+    done = subprocess.run([*limited, dense, "seed=0"], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 1
+    assert "1 done, 0 skipped, 0 diverged, 1 failed" in done.stdout
+    (failed,) = (r for r in Store(folder / "results" / "mine").read().records if r.status == "failed")
+    assert "OOM" in failed.data["error"]["message"]
+    assert "Traceback" in failed.data["error"]["traceback"]
+
+
+@pytest.mark.slow
+def test_divergence_under_another_launcher_is_recorded_and_the_sweep_goes_on(folder):
+    workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    done = run("optimizer=sgd", "optimizer.schedule=constant", "optimizer.learning_rate=1e30,0.01", "seed=0,1", *workers)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 done, 0 skipped, 2 diverged, 0 failed" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_report_made_while_a_sweep_runs_is_consistent(folder):
+    from fracpool.report import write_report
+
+    process = started(folder, "+experiment=mnist_swap", "dataset=mnist5k", "seed=range(0,30)")
+    counts = []
+    try:
+        while process.poll() is None:
+            page = write_report(folder / "results" / "mine")
+            assert page.is_file()
+            counts.append(len((folder / "results" / "mine" / "runs.csv").read_text().splitlines()) - 1)
+    finally:
+        process.kill()
+        process.communicate()
+    assert counts == sorted(counts)
+    assert len(counts) > 1
+    assert os.listdir(folder / "results" / "mine" / "claims") == []
