@@ -40,7 +40,7 @@ bench: $(READY_TEST)  ## measure our pooling beside the peers'
 	@$(PYTHON) benchmarks/bench.py
 
 audit: $(READY)  ## look the locked packages up in the databases of known vulnerabilities
-	@$(VENV)/bin/uv tool run --quiet pip-audit --disable-pip --require-hashes --requirement requirements.lock
+	@$(VENV)/bin/uv tool run --quiet pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 setup: $(READY_TEST)  ## only set up .venv
 

@@ -109,7 +109,7 @@ def layers_for(in_size: int, ratio: float, target: int) -> int:
         chain.append(size)
     if chain[-1] != target:
         shown = " ".join(map(str, chain))
-        raise ValueError(f"target={target}: ratio {ratio:g} does not reach it ({shown}); use another of the two")
+        raise ValueError(f"target={target}: ratio {ratio:g} misses it ({shown}); use another of the two")
     return len(chain) - 1
 
 
@@ -167,7 +167,7 @@ def warnings(in_size: int, ratio: float) -> list[str]:
     if in_size % out == 0:
         whole = in_size // out
         found.append(
-            f"{in_size} / {out} is exactly {whole}: all regions are alike, this is ordinary {whole}×{whole} pooling"
+            f"{in_size} / {out} is exactly {whole}: all regions are alike, as in {whole}×{whole} max pooling"
         )
     elif (patterns := pseudorandom_patterns(in_size, out)) <= FEW_PATTERNS:
         found.append(f"only {patterns} pseudorandom patterns along an axis from {in_size} to {out}")

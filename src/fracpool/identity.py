@@ -103,7 +103,12 @@ def label(settings: Settings) -> str:
         return f"gradient of {pool}"
     model = settings.model
     pools = "" if model.pools in (None, model.conv_layers) else f"{model.pools} × "
-    return f"{model.conv_layers} conv, {pools}{pool}"
+    extras = [
+        *(["batch norm"] if model.batch_norm else []),
+        *([f"dropout {model.dropout:g}"] if model.dropout else []),
+        *([f"padded to {model.pad_to}×{model.pad_to}"] if model.pad_to else []),
+    ]
+    return ", ".join([f"{model.conv_layers} conv", f"{pools}{pool}", *extras])
 
 
 @lru_cache(maxsize=1)

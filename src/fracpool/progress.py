@@ -63,12 +63,13 @@ class LiveReporter(Reporter):
         self.estimate.begin()
         self.epochs, self.run_work, self.title = 1, 0.0, ""
         self.said = time.monotonic()
+        self.bar_width = 10 if console.width < 100 else 30
         self.bars: Progress | None = None
         self.all_runs: TaskID | None = None
         if console.is_terminal:
             self.bars = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
+                BarColumn(bar_width=self.bar_width),
                 TextColumn("{task.fields[state]}"),
                 TimeElapsedColumn(),
                 console=console,
@@ -123,7 +124,7 @@ class LiveReporter(Reporter):
             return
         done = self.estimate.done_work + work_in_run if self.estimate.work else self.estimate.done_runs
         left = self._time_left(work_in_run).removeprefix(" · ")
-        width = max(10, self.console.width - 40)
+        width = max(10, self.console.width - self.bar_width - len(left) - 11)
         self.bars.update(
             self.all_runs, completed=done, description=text[:width] if text else None, state=left
         )

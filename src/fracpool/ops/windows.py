@@ -168,7 +168,7 @@ class _Owners:
         self.cover = ops.max(self.beyond - self.first) if cover is None else cover
 
     def at(self, number: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each cell's windows the one with this number: its index, the cell's place in it, if it exists."""
+        """The cells' windows of this number: their index, the cell's place in them, whether they exist."""
         window = ops.maximum(ops.minimum(self.first + number, self.beyond - 1), 0)
         place = self.cells - ops.take_along_axis(self.starts, window, axis=-1)
         return window, place, self.first + number < self.beyond
