@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -174,7 +175,10 @@ def test_the_same_records_give_the_same_bytes_anywhere_and_without_tensorflow(qu
         shutil.copytree(quick / name, copy / name)
     result = python("-c", IMPORTED, str(copy), PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C.UTF-8", MPLBACKEND="pdf")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [f"Open {copy / 'report.html'}", "[]"]
+    answer, verdicts, *rest = result.stdout.splitlines()
+    assert answer.startswith("No: put in its place, FMP does not beat 2×2 max pooling")
+    assert verdicts.startswith("F1 reproduced, F2 not reproduced, F3 reproduced, F4 not reproduced")
+    assert rest == [f"Open {copy / 'report.html'}", "[]"]
     assert files_of(copy) == files_of(quick)
 
 
@@ -434,7 +438,10 @@ def test_the_command_ends_with_the_paths_to_open(tmp_path: Path, capsys: pytest.
     for folder in folders:
         factory.write_run(folder, factory.config("max"), 0, 0.9)
     assert report.main([str(folder) for folder in folders]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"Open {folder / 'report.html'}" for folder in folders]
+    answer = "Not answered yet: no two finished runs differ by FMP against 2×2 max pooling alone."
+    assert capsys.readouterr().out.splitlines() == [
+        line for folder in folders for line in (answer, f"Open {folder / 'report.html'}")
+    ]
 
 
 def test_without_arguments_it_takes_the_quick_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,3 +467,44 @@ def test_bad_input_is_one_line_and_exit_code_2(
     (line,) = capsys.readouterr().err.splitlines()
     assert str(folder) in line
     assert not list(tmp_path.glob("**/.report*"))  # nothing half-written stays
+
+
+# ---- any edit at all ----
+
+ODD = [None, "", "x", -1, 1.5, 10**30, True, [], {}, [[]], ["a"], {"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value inside a JSON value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, child in inside for found in [(*path, key), *places(child, (*path, key))]]
+
+
+def edited(content: str, rng: random.Random) -> str:
+    """A JSON text in which one value is an odd one, or infinite, or gone."""
+    whole = json.loads(content)
+    *parents, last = rng.choice(places(whole))
+    parent = whole
+    for key in parents:
+        parent = parent[key]
+    odd = rng.choice([*ODD, "1e999", "gone"])
+    if odd == "gone":
+        del parent[last]
+    else:
+        parent[last] = odd
+    return json.dumps(whole).replace('"1e999"', "1e999")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(25))
+def test_a_report_survives_any_edit_of_its_records(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    configs = [factory.config(pool, conv_layers=depth) for pool in ("max", "fmp") for depth in (2, 3)]
+    factory.sweep(tmp_path, "mnist_swap", configs, range(3), lambda c, _: {"accuracy": 0.9})
+    files = sorted(tmp_path.rglob("*.json"))
+    for _ in range(3):
+        file = rng.choice([rng.choice(files), tmp_path / "sweeps" / "mnist_swap.json"])
+        file.write_text(edited(file.read_text(), rng))
+    page = Page(write_report(tmp_path).read_text())
+    assert "Does fractional max pooling beat 2×2 max pooling, and when?" in page.text
+    json.loads((tmp_path / "findings.json").read_text(), parse_constant=lambda name: pytest.fail(name))

@@ -93,6 +93,8 @@ HOSTILE = [
     {"seed": 1.5},
     {"seed": None},
     {"config": []},
+    {"files": "predictions.npz"},
+    {"files": None},
     {"config__pool": None},
     {"config__pool": {"kind": ["max"]}},
     {"config__model": "plain"},

@@ -43,8 +43,8 @@ class Page:
     repeat: dict[str, Any]
 
 
-def write(results: Results) -> Path:
-    """Writes all files of the report into the folder that the results came from; returns report.html's path."""
+def write(results: Results) -> Page:
+    """Writes all files of the report into the folder that the results came from; returns what they show."""
     verdicts = findings.judge(results)
     said = answer(results)
     drawn = figures.draw_all(results, said.swaps)
@@ -56,9 +56,8 @@ def write(results: Results) -> Path:
     _write_figures(results.root / "figures", drawn)
     templates = _templates()
     table.write_file(results.root / "report.md", templates.get_template("report.md.j2").render(page=page))
-    path = results.root / "report.html"
-    table.write_file(path, templates.get_template("report.html.j2").render(page=page))
-    return path
+    table.write_file(results.root / "report.html", templates.get_template("report.html.j2").render(page=page))
+    return page
 
 
 def _write_figures(folder: Path, drawn: Mapping[str, list[Figure]]) -> None:

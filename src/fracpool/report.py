@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT = Path("results/quick")
@@ -23,11 +24,26 @@ class ReportError(Exception):
     """A report that cannot be written; the text is one line that says why and what to do."""
 
 
-def write_report(results_dir: str | os.PathLike[str]) -> Path:
-    """Writes report.html, report.md, runs.csv, runs.parquet, summary.csv, findings.json and figures/*.svg.
+@dataclass(frozen=True)
+class Report:
+    """A written report: where it lies, and what it says in short."""
 
-    Returns:
-        The path of report.html.
+    path: Path
+    answer: str
+    verdicts: dict[str, str]  # by the finding's id
+
+    def __str__(self) -> str:
+        verdicts = ", ".join(f"{finding} {verdict}" for finding, verdict in self.verdicts.items())
+        return "\n".join([self.answer, *([verdicts] if verdicts else []), f"Open {self.path.resolve()}"])
+
+
+def write_report(results_dir: str | os.PathLike[str]) -> Path:
+    """Writes the report of a results folder and returns the path of report.html (see `make_report`)."""
+    return make_report(results_dir).path
+
+
+def make_report(results_dir: str | os.PathLike[str]) -> Report:
+    """Writes report.html, report.md, runs.csv, runs.parquet, summary.csv, findings.json and figures/*.svg.
 
     Raises:
         ReportError: there is nothing to report on, or the folder cannot be written to.
@@ -39,7 +55,8 @@ def write_report(results_dir: str | os.PathLike[str]) -> Path:
             raise ReportError(f"{root}: {state}; run `make reproduce`, or name a folder that holds runs/")
         from fracpool import pages, table
 
-        return pages.write(table.read(root))
+        page = pages.write(table.read(root))
+        return Report(root / "report.html", page.answer.headline, {f.id: f.verdict for f in page.findings})
     except OSError as error:
         raise ReportError(f"{error.filename or root}: cannot be read or written ({error.strerror})") from None
 
@@ -55,12 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help=f"results folders (default: {DEFAULT})")
     folders = parser.parse_args(arguments).folders or [DEFAULT]
     try:
-        paths = [write_report(folder) for folder in folders]
+        for folder in folders:
+            print(make_report(folder))
     except ReportError as error:
         print(f"fracpool.report: {error}", file=sys.stderr)
         return 2
-    for path in paths:
-        print(f"Open {path.resolve()}")
     return 0
 
 

@@ -323,7 +323,7 @@ def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
     config, metrics, timings = data["config"], data["metrics"], data.get("timings") or {}
     geometry, about = _checked_geometry(data["geometry"]), data.get("data") or {}
     pool, model, budget = config["pool"], config.get("model") or {}, config.get("budget") or {}
-    for part in (config, metrics, timings, about, pool, model, budget):
+    for part in (config, metrics, timings, about, pool, model, budget, data["files"]):
         if not isinstance(part, Mapping):
             raise RecordError(f"holds {text(part, 40)!r} in place of a group of fields")
     if not isinstance(pool["kind"], str):
