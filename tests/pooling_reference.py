@@ -12,9 +12,11 @@ def spans(boundaries, size, overlapping=False, window=None):
 
 
 def pool(x, rows, cols, overlapping=False, window=None, dy=None):
-    """Output, and the gradient of sum(output · dy) with respect to x. Boundaries (n,), (N, n) or (N, C, n)."""
+    """Output, and the gradient of sum(output · dy) by x. Boundaries (n,), (N, n) or (N, C, n)."""
     count, height, width, channels = x.shape
-    rows, cols = (np.broadcast_to(_per_channel(b), (count, channels, np.shape(b)[-1])) for b in (rows, cols))
+    rows, cols = (
+        np.broadcast_to(_per_channel(given), (count, channels, np.shape(given)[-1])) for given in (rows, cols)
+    )
     pieces = 0 if window else 1
     shape = (count, rows.shape[-1] - pieces, cols.shape[-1] - pieces, channels)
     y, dx = np.zeros(shape, x.dtype), np.zeros(x.shape, x.dtype)
@@ -23,7 +25,7 @@ def pool(x, rows, cols, overlapping=False, window=None, dy=None):
             for i, (top, bottom) in enumerate(spans(rows[n, c], height, overlapping, window)):
                 for j, (left, right) in enumerate(spans(cols[n, c], width, overlapping, window)):
                     cells = x[n, top:bottom, left:right, c]
-                    place = np.unravel_index(np.argmax(cells), cells.shape)  # the first NaN, else first maximum
+                    place = np.unravel_index(np.argmax(cells), cells.shape)  # first NaN or maximum
                     y[n, i, j, c] = cells[place]
                     if dy is not None:
                         dx[n, top + place[0], left + place[1], c] += dy[n, i, j, c]

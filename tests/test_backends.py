@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_backends_each.py"))
 
 JAX = """
 import jax, numpy as np
@@ -64,13 +65,12 @@ def run(backend: str, *command: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_everything(backend):
-    run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_backends_each.py"))
+    run(backend, *PYTEST)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_output_and_gradients(backend):
-    names = "plain_loops and batch or second_gradient or nan"
-    run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_backends_each.py"), "-k", names)
+    run(backend, *PYTEST, "-k", "plain_loops and batch or second_gradient or nan")
 
 
 def test_jax_transformations():

@@ -1,13 +1,13 @@
-"""What holds on every Keras backend. Run here on the one that is set, and by test_backends.py on the others."""
+"""What holds on every Keras backend: run on the one that is set, and by test_backends.py on the others."""
 
 import keras
 import numpy as np
+import pooling_reference as reference
 import pytest
 from keras import ops
 from keras.src.testing import TestCase
 
 import fracpool
-import pooling_reference as reference
 from fracpool import FractionalMaxPooling2D, regions
 
 BACKEND = keras.backend.backend()
@@ -52,7 +52,7 @@ def gradient(function, x):
 
 
 def to_numpy(x):
-    return ops.convert_to_numpy(x)
+    return ops.convert_to_numpy(x.detach() if BACKEND == "torch" and ops.is_tensor(x) else x)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -125,7 +125,7 @@ def test_minus_infinity_is_a_value_like_others():
 
 
 def test_empty_batch():
-    y, rows, cols = fracpool.fractional_max_pool(np.zeros((0, 9, 8, 3), "float32"), 1.5)
+    y, rows, _ = fracpool.fractional_max_pool(np.zeros((0, 9, 8, 3), "float32"), 1.5)
     assert tuple(y.shape) == (0, 6, 5, 3)
     assert tuple(rows.shape) == (7,)
     layer = FractionalMaxPooling2D(1.5, regions_per="sample")
@@ -137,7 +137,9 @@ def test_large_windows_are_walked_by_a_loop():
     rows, cols = np.array([0, 11, 40]), np.array([0, 20, 25, 37])
     y, dx = reference.pool(x, rows, cols, dy=dy)
     np.testing.assert_array_equal(to_numpy(fracpool.max_pool_regions(x, rows, cols)), y)
-    slope = gradient(lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols) * dy), ops.convert_to_tensor(x))
+    slope = gradient(
+        lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols) * dy), ops.convert_to_tensor(x)
+    )
     np.testing.assert_array_equal(to_numpy(slope), dx)
 
 
@@ -271,7 +273,7 @@ BAD = [
     ("window=1.5: must be", {"pooling_ratio": 2, "window": 1.5}),
     ("overlapping=True: must be False with window=2", {"pooling_ratio": 2, "window": 2, "overlapping": True}),
     ("overlapping='no': must be True or False", {"pooling_ratio": 2, "overlapping": "no"}),
-    ("regions_per='image': must be one of batch, sample, channel", {"pooling_ratio": 2, "regions_per": "image"}),
+    ("regions_per='image': must be one of batch, sample", {"pooling_ratio": 2, "regions_per": "image"}),
     ("seed=1.5: must be None or a whole number", {"pooling_ratio": 2, "seed": 1.5}),
     ("data_format='NHWC': must be None or one of", {"pooling_ratio": 2, "data_format": "NHWC"}),
 ]

@@ -223,7 +223,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         }
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves the state of the random stream, which Keras leaves out, so that a loaded model continues it."""
+        """Saves the state of the stream, which Keras leaves out, so that a loaded model continues it."""
         store["seed_generator_state"] = self.seed_generator.state
 
     def load_own_variables(self, store: Any) -> None:
@@ -257,6 +257,8 @@ class _Axis:
         name: str,
     ) -> None:
         self.size, self.ratio = size, ratio
+        if isinstance(size, int) and size < 1:
+            raise ValueError(f"the input has {name} {size}: must be at least 1")
         if out is None:
             assert ratio is not None
             out = geometry.output_size(size, ratio) if isinstance(size, int) else _floor_division(size, ratio)
