@@ -64,6 +64,7 @@ def test_output_and_gradient_equal_plain_loops(mode, leading, ties):
     cols = boundaries(8, 6, leading, options.get("window"), seed=2)
     dy = values((2, 5, 6, 3), seed=3)
     y, dx = reference.pool(x, rows, cols, dy=dy, **options)
+    dy = ops.convert_to_tensor(dy)
     ours = fracpool.max_pool_regions(x, rows, cols, **options)
     np.testing.assert_array_equal(to_numpy(ours), y)
     slope = gradient(
@@ -84,7 +85,7 @@ def test_second_gradient(mode):
     def slope(x):
         return gradient(lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols, **options) ** 3), x)
 
-    curvature = gradient(lambda x: ops.sum(slope(x) * weights), ops.convert_to_tensor(x))
+    curvature = gradient(lambda x: ops.sum(slope(x) * ops.convert_to_tensor(weights)), ops.convert_to_tensor(x))
     y, _ = reference.pool(x, rows, cols, **options)
     # d/dx of Σ_w 3 y_w² · weights[winner of w] is 6 y_w · weights[winner of w] at that winner.
     picked = reference.pool(x, rows, cols, dy=np.ones_like(y), **options)[1] * weights
@@ -136,6 +137,7 @@ def test_large_windows_are_walked_by_a_loop():
     x, dy = values((1, 40, 37, 2)), values((1, 2, 3, 2), seed=1)
     rows, cols = np.array([0, 11, 40]), np.array([0, 20, 25, 37])
     y, dx = reference.pool(x, rows, cols, dy=dy)
+    dy = ops.convert_to_tensor(dy)
     np.testing.assert_array_equal(to_numpy(fracpool.max_pool_regions(x, rows, cols)), y)
     slope = gradient(
         lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols) * dy), ops.convert_to_tensor(x)
