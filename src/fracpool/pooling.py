@@ -15,6 +15,8 @@ from fracpool.ops import Regions, Windows, concrete, draw, long, pool
 
 Tensor = Any
 
+AXES = ("height", "width")
+
 
 def fractional_max_pool(
     value: Tensor,
@@ -55,7 +57,10 @@ def fractional_max_pool(
     overlapping = arguments.flag(overlapping, "overlapping")
     seed = arguments.seed(seed) or 0
     seeds = np.random.SeedSequence(abs(seed)).generate_state(2) >> 1 if seed else (None, None)
-    axes = [_Axis(size, ratio, None, overlapping, None) for size, ratio in _named(value, ratios)]
+    axes = [
+        _Axis(size, ratio, None, overlapping, None, name)
+        for size, ratio, name in zip(ops.shape(value)[1:3], ratios, AXES, strict=True)
+    ]
     rows, cols = (
         draw(axis.size, axis.out, (1,), pseudo_random, None, None if number is None else int(number))
         for axis, number in zip(axes, seeds, strict=True)
@@ -106,6 +111,7 @@ def max_pool_regions(
     return pool(value, Regions(_lifted(rows, rank), _lifted(cols, rank)), windows)
 
 
+@keras.saving.register_keras_serializable(package="fracpool")
 class FractionalMaxPooling2D(keras.layers.Layer):
     """Fractional max pooling (Graham 2014, arXiv 1412.6071): max pooling by any ratio from 1 on.
 
@@ -216,6 +222,13 @@ class FractionalMaxPooling2D(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the state of the stream, which Keras leaves out, so that a loaded model continues it."""
+        store["seed_generator_state"] = self.seed_generator.state
+
+    def load_own_variables(self, store: Any) -> None:
+        self.seed_generator.state.assign(store["seed_generator_state"])
+
     @property
     def _channels_first(self) -> bool:
         return self.data_format == "channels_first"
@@ -223,7 +236,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
     def _axis(self, size: Any, number: int) -> _Axis:
         ratio = None if self.pooling_ratio is None else self.pooling_ratio[number]
         out = None if self.output_size is None else self.output_size[number]
-        return _Axis(size, ratio, out, self.overlapping, self.window, ("height", "width")[number])
+        return _Axis(size, ratio, out, self.overlapping, self.window, AXES[number])
 
 
 class _Axis:
@@ -241,9 +254,11 @@ class _Axis:
         out: int | None,
         overlapping: bool,
         width: int | None,
-        name: str = "size",
+        name: str,
     ) -> None:
         self.size, self.ratio = size, ratio
+        if isinstance(size, int) and size < 1:
+            raise ValueError(f"the input has {name} {size}: must be at least 1")
         if out is None:
             assert ratio is not None
             out = geometry.output_size(size, ratio) if isinstance(size, int) else _floor_division(size, ratio)
@@ -272,10 +287,6 @@ class _Axis:
         return min(math.ceil(width / step) if step else width + same, self.out)
 
 
-def _named(value: Tensor, ratios: tuple[float, float]) -> list[tuple[Any, float]]:
-    return list(zip(ops.shape(value)[1:3], ratios, strict=True))
-
-
 def _windows(axes: Sequence[_Axis], overlapping: bool, width: int | None) -> Windows:
     rows, cols = axes
     return Windows(overlapping, width, (rows.longest, cols.longest), (rows.cover, cols.cover))
@@ -296,8 +307,7 @@ def _given(
     arguments.boundaries_form(name, tuple(shape), keras.backend.standardize_dtype(dtype), value.shape, least)
     size = value.shape[axis]
     if window is not None and size is not None and window > size:
-        side = ("height", "width")[axis - 1]
-        raise ValueError(f"window={window}: must be from 1 to the input's {side}, {size}")
+        raise ValueError(f"window={window}: must be from 1 to the input's {AXES[axis - 1]}, {size}")
     if known is None or size is None:
         return window, None if window is not None else 1 + overlapping
     if window is None:

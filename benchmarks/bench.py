@@ -1,0 +1,375 @@
+"""Times fracpool beside its peers and holds the figures against floor and aim.
+
+    python benchmarks/bench.py [--quick] [--output DIR]
+
+Everything that is compared runs in one process, in turns, and a figure is the median of the ratios of the
+turns; its spread is from the 25th to the 75th percentile. Run it on a machine that does nothing else. Writes
+bench.json and bench.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fracpool import FractionalMaxPooling2D
+
+# batch, side, channels, ratio: the first two pools of the 2-conv MNIST network, a CIFAR-10 and a Graham one
+SHAPES = [(128, 28, 32, 1.47), (128, 19, 64, 1.47), (128, 32, 32, 1.4), (64, 36, 64, 2**0.5)]
+FAR = (61, 23, 24, 1.3)  # a shape that nothing else here uses, for the time of a first call
+
+
+@dataclass
+class Row:
+    """One figure. `value` is ours relative to the peer, in the sense that `measure` says.
+
+    Attributes:
+        better: "more" if floor and aim are lower limits, "less" if they are upper limits.
+        spread: 25th and 75th percentile over the repeats; None for what is measured once.
+        ours, peer: Medians in `unit`.
+    """
+
+    measure: str
+    case: str
+    value: float | None
+    floor: float
+    aim: float
+    better: str
+    unit: str
+    ours: float | None = None
+    peer: float | None = None
+    spread: tuple[float, float] | None = None
+    repeats: int = 0
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        if self.value is None:
+            return "skipped"
+        sign = 1 if self.better == "more" else -1
+        if sign * self.value >= sign * self.aim:
+            return "aim"
+        return "floor" if sign * self.value >= sign * self.floor else "below"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few repeats: a check that it runs, no result")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks"), help="folder for bench.json, bench.md")
+    parser.add_argument("--peak-memory", choices=["fracpool", "tensorflow"], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.peak_memory:
+        print(_peak_memory_of_training(given.peak_memory))
+        return 0
+    repeats = 7 if given.quick else 60
+    rows: list[Row] = []
+    for measure in (first_call, ops_and_peers, torch_peer, training, peak_memory):
+        print(f"… {measure.__name__}", file=sys.stderr, flush=True)
+        rows += measure(repeats)
+    given.output.mkdir(parents=True, exist_ok=True)
+    text = markdown(rows, given.quick)
+    result = {"machine": machine(), "quick": given.quick, "rows": [asdict(r) | {"verdict": r.verdict} for r in rows]}
+    (given.output / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
+    (given.output / "bench.md").write_text(text)
+    print(text)
+    return 0
+
+
+# Measures
+
+
+def ops_and_peers(repeats: int) -> list[Row]:
+    """Forward + backward of the pool alone."""
+    rows = []
+    for batch, side, channels, ratio in SHAPES:
+        case = f"{batch}×{side}×{side}×{channels}, ratio {ratio:.3g}"
+        x = tf.random.stateless_normal([batch, side, side, channels], seed=[1, 2])
+
+        def ours(x: tf.Tensor = x, ratio: float = ratio, **options: Any) -> Callable[[], Any]:
+            return _step(FractionalMaxPooling2D(ratio, seed=1, **options), x)
+
+        def theirs(overlapping: bool, x: tf.Tensor = x, ratio: float = ratio) -> Callable[[], Any]:
+            ratios = [1.0, ratio, ratio, 1.0]
+            return _step(lambda x: tf.nn.fractional_max_pool(x, ratios, overlapping=overlapping)[0], x)
+
+        times = _in_turns(
+            {
+                "ours": ours(),
+                "tensorflow": theirs(False),
+                "max pool": _step(keras.layers.MaxPooling2D(2), x),
+                "per sample": ours(regions_per="sample"),
+                "ours overlapping": ours(overlapping=True),
+                "tensorflow overlapping": theirs(True),
+                "x·2+1": tf.function(lambda x=x: x * 2 + 1),
+            },
+            repeats,
+        )
+        note = f"x·2+1 takes {np.median(times['x·2+1']):.2f} ms"
+        rows += [
+            _faster("TensorFlow's op, disjoint", case, times["ours"], times["tensorflow"], 5, 8, note),
+            _faster(
+                "TensorFlow's op, overlapping",
+                case,
+                times["ours overlapping"],
+                times["tensorflow overlapping"],
+                6,
+                12,
+            ),
+            _slower("MaxPooling2D(2)", case, times["ours"], times["max pool"], 1.1, 0.8),
+            _slower("per-batch regions, per sample", case, times["per sample"], times["ours"], 2, 1.3),
+        ]
+    return sorted(rows, key=lambda row: row.measure)
+
+
+def torch_peer(repeats: int) -> list[Row]:
+    measure = "torch.nn.FractionalMaxPool2d, 2×2 windows"
+    if importlib.util.find_spec("torch") is None:
+        return [Row(measure, "", None, 2, 5, "more", "ms", note="skipped: torch is not installed (fracpool[torch])")]
+    import torch
+
+    rows = []
+    for batch, side, channels, ratio in SHAPES[:2]:
+        values = np.random.default_rng(0).normal(size=(batch, side, side, channels)).astype("float32")
+        layer = FractionalMaxPooling2D(ratio, window=2, pseudo_random=True, regions_per="sample", seed=1)
+        size = layer.compute_output_shape(values.shape)[1]
+        their_layer = torch.nn.FractionalMaxPool2d(2, output_size=size)
+        their_x = torch.tensor(np.ascontiguousarray(values.transpose(0, 3, 1, 2)), requires_grad=True)
+        their_dy = torch.ones(batch, channels, size, size)
+
+        def theirs(layer: Any = their_layer, x: Any = their_x, dy: Any = their_dy) -> Any:
+            return torch.autograd.grad(layer(x), x, dy)
+
+        times = _in_turns({"ours": _step(layer, tf.constant(values)), "torch": theirs}, repeats)
+        case = f"{batch}×{side}×{side}×{channels}, ratio {ratio:.3g}"
+        note = f"torch with {torch.get_num_threads()} threads, NCHW"
+        rows.append(_faster(measure, case, times["ours"], times["torch"], 2, 5, note))
+    return rows
+
+
+def training(repeats: int) -> list[Row]:
+    """Images per second of the 2-conv MNIST network of the study, without batch norm."""
+    batch = 128
+    images = tf.random.stateless_normal([batch, 28, 28, 1], seed=[1, 2])
+    labels = tf.constant(np.random.default_rng(0).integers(0, 10, batch))
+    steps = {name: _training_step(_network(name), images, labels) for name in ("fracpool", "late", "tensorflow")}
+    times = _in_turns(steps, repeats)
+    case = f"batch {batch}, {{}}"
+    rows = []
+    for name, words in (("fracpool", "pool before activation (exact rewrite)"), ("late", "pool after activation")):
+        row = _faster("the same network on TensorFlow's op, training", case.format(words), times[name], times["tensorflow"], 1.3, 2)
+        row.unit, row.ours, row.peer = "images/s", *(1000 * batch / t for t in (row.ours, row.peer))
+        rows.append(row)
+    return rows
+
+
+def peak_memory(repeats: int) -> list[Row]:
+    """What training steps of batch 1024 add to the process, each network in a process of its own."""
+    measure = "peak memory of training relative to TensorFlow's op"
+    if not Path("/proc/self/status").exists():
+        return [Row(measure, "", None, 1, 0.8, "less", "MiB", note="skipped: read from /proc, on Linux only")]
+    ours, theirs = (
+        float(subprocess.check_output([sys.executable, __file__, "--peak-memory", name], text=True).split()[-1])
+        for name in ("fracpool", "tensorflow")
+    )
+    case = "2-conv network, batch 1024, above the process before"
+    return [Row(measure, case, ours / theirs, 1, 0.8, "less", "MiB", ours, theirs)]
+
+
+def first_call(repeats: int) -> list[Row]:
+    """Tracing, compiling and running forward and backward on a shape not seen before."""
+    batch, side, channels, ratio = FAR
+    _step(FractionalMaxPooling2D(2.0), tf.zeros([2, 4, 4, 1]))()  # what only the first compilation does
+    seconds = []
+    for extra in range(3 if repeats < 10 else 7):
+        x = tf.zeros([batch, side + extra, side, channels])
+        began = time.perf_counter()
+        _step(FractionalMaxPooling2D(ratio), x)()
+        seconds.append(time.perf_counter() - began)
+    low, value, high = np.percentile(seconds, [25, 50, 75])
+    case = f"{batch}×{side}×{side}×{channels}, ratio {ratio}"
+    return [
+        Row("first call, seconds", case, value, 1.5, 0.5, "less", "s", value, None, (low, high), len(seconds))
+    ]
+
+
+# Networks
+
+
+class TensorFlowPool(keras.layers.Layer):
+    """TensorFlow's op as a layer."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.fractional_max_pool(x, [1.0, 1.47, 1.47, 1.0])[0]
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return FractionalMaxPooling2D(1.47).compute_output_shape(shape)
+
+
+def _network(kind: str) -> keras.Model:
+    """kind: fracpool (pool before activation), late (after), tensorflow (its op, after)."""
+    layers: list[Any] = [keras.Input((28, 28, 1))]
+    for filters in (32, 64):
+        layers.append(keras.layers.Conv2D(filters, 3, padding="same"))
+        activation = keras.layers.Activation("elu")
+        pool = TensorFlowPool() if kind == "tensorflow" else FractionalMaxPooling2D(1.47, seed=1)
+        layers += [pool, activation] if kind == "fracpool" else [activation, pool]
+    layers += [keras.layers.Flatten(), keras.layers.Dense(128, "elu"), keras.layers.Dense(10)]
+    return keras.Sequential(layers)
+
+
+def _training_step(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=False)
+    return lambda: model.train_on_batch(images, labels)
+
+
+def _peak_memory_of_training(kind: str) -> float:
+    """MiB by which training raises the peak of this process."""
+    images = tf.random.stateless_normal([1024, 28, 28, 1], seed=[1, 2])
+    labels = tf.constant(np.random.default_rng(0).integers(0, 10, 1024))
+    step = _training_step(_network(kind), images, labels)
+    before = _memory("VmRSS")
+    for _ in range(5):
+        step()
+    return _memory("VmHWM") - before
+
+
+def _memory(field: str) -> float:
+    """VmRSS (now) or VmHWM (peak) of this process in MiB. Linux only: getrusage counts the parent's peak in."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+# Timing
+
+
+def _step(pool: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> Callable[[], Any]:
+    """Forward and backward of a pool, compiled as in training: a graph, no XLA around it."""
+
+    @tf.function
+    def step(x: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = pool(x)
+        return y, tape.gradient(y, x)
+
+    return lambda: step(x)
+
+
+def _in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, np.ndarray]:
+    """Milliseconds of each call in each of the repeats, the calls taking turns."""
+    for call in calls.values():
+        for _ in range(3):
+            call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            times[name].append(1000 * (time.perf_counter() - began))
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def _faster(
+    peer: str, case: str, ours: np.ndarray, theirs: np.ndarray, floor: float, aim: float, note: str = ""
+) -> Row:
+    """How many times as fast as the peer."""
+    low, value, high = np.percentile(theirs / ours, [25, 50, 75])
+    return _row(f"speed-up over {peer}", case, value, floor, aim, "more", ours, theirs, (low, high), note)
+
+
+def _slower(peer: str, case: str, ours: np.ndarray, theirs: np.ndarray, floor: float, aim: float) -> Row:
+    """Our time as a multiple of the peer's."""
+    low, value, high = np.percentile(ours / theirs, [25, 50, 75])
+    return _row(f"time relative to {peer}", case, value, floor, aim, "less", ours, theirs, (low, high), "")
+
+
+def _row(
+    measure: str,
+    case: str,
+    value: float,
+    floor: float,
+    aim: float,
+    better: str,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    spread: tuple[float, float],
+    note: str,
+) -> Row:
+    medians = float(np.median(ours)), float(np.median(theirs))
+    return Row(measure, case, float(value), floor, aim, better, "ms", *medians, spread, len(ours), note)
+
+
+# Output
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on; nothing that names the machine or its user."""
+    packages = ("tensorflow", "keras", "numpy", "torch")
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages if importlib.util.find_spec(name)},
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def markdown(rows: list[Row], quick: bool) -> str:
+    facts = ", ".join(f"{name} {value}" for name, value in machine().items())
+    lines = [f"Medians with 25th–75th percentile over the repeats. {facts}.", ""]
+    if quick:
+        lines += ["**Quick run: too few repeats for a result.**", ""]
+    lines += ["| measure | case | figure | spread | ours | peer | floor | aim | reached | repeats | note |"]
+    lines += ["|" + "---|" * 11]
+    for row in rows:
+        sign = "≥" if row.better == "more" else "≤"
+        cells = [
+            row.measure,
+            row.case,
+            _number(row.value),
+            f"{row.spread[0]:.2f}–{row.spread[1]:.2f}" if row.spread else "",
+            f"{_number(row.ours)} {row.unit}" if row.ours else "",
+            f"{_number(row.peer)} {row.unit}" if row.peer else "",
+            f"{sign} {row.floor}",
+            f"{sign} {row.aim}",
+            row.verdict,
+            str(row.repeats or 1),
+            row.note,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

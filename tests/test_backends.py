@@ -1,0 +1,77 @@
+"""Runs test_backends_each.py on JAX and PyTorch, each in a process of its own, and what only JAX can do."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_backends_each.py"))
+
+JAX = """
+import jax, numpy as np
+import fracpool
+from jax import numpy as jnp
+
+rng = np.random.default_rng(0)
+x = rng.normal(size=(4, 2, 7, 6, 3)).astype("float32")
+rows, cols = np.array([0, 2, 3, 5, 7]), np.array([0, 1, 3, 4, 6])
+
+def one(x):
+    return fracpool.max_pool_regions(x, rows, cols, overlapping=True)
+
+def cube(x):
+    return (one(x) ** 3).sum()
+
+each = np.stack([one(batch) for batch in x])
+assert (jax.vmap(one)(x) == each).all()
+assert (jax.jit(jax.vmap(one))(x) == each).all()
+slopes = np.stack([jax.grad(cube)(batch) for batch in x])
+assert np.allclose(jax.vmap(jax.grad(cube))(x), slopes)
+
+def second(x):
+    return jax.grad(lambda x: (jax.grad(cube)(x) ** 2).sum())(x)
+
+curves = np.stack([second(batch) for batch in x])
+assert np.abs(curves).max() > 1
+assert np.allclose(jax.vmap(second)(x), curves, rtol=1e-5)
+assert np.allclose(jax.jit(second)(x[0]), curves[0], rtol=1e-5)
+
+# Boundaries that are only known when the program runs, per example.
+many = np.stack([rows, [0, 1, 2, 6, 7], [0, 4, 5, 6, 7], rows])
+traced = jax.jit(jax.vmap(lambda x, rows: fracpool.max_pool_regions(x, rows, cols)))(x, many)
+known = np.stack([fracpool.max_pool_regions(batch, r, cols) for batch, r in zip(x, many)])
+assert (traced == known).all()
+traced_slope = jax.jit(jax.grad(lambda x, rows: (fracpool.max_pool_regions(x, rows, cols) ** 2).sum()))
+slope = jax.grad(lambda x: (fracpool.max_pool_regions(x, many[2], cols) ** 2).sum())
+assert np.allclose(traced_slope(x[0], many[2]), slope(x[0]))
+"""
+
+
+def run(backend: str, *command: str) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: it is the optional extra fracpool[{backend}]")
+    path = os.pathsep.join([str(HERE.parent / "src"), str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, cwd=HERE.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_everything(backend):
+    run(backend, *PYTEST)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_output_and_gradients(backend):
+    run(backend, *PYTEST, "-k", "plain_loops and batch or second_gradient or nan")
+
+
+def test_jax_transformations():
+    run("jax", "-c", JAX)
