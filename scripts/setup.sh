@@ -14,7 +14,7 @@ fi
 echo "Setting up $venv from $lock (once; 1-3 minutes)"
 # uv installs the lock in a fifth of pip's time; where it cannot be had or has no way to the index, pip does it.
 if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock &&
-    "$venv/bin/uv" pip install --quiet --system-certs --python "$venv/bin/python" --require-hashes -r "$lock"; then
+    "$venv/bin/uv" pip install --quiet --system-certs --compile-bytecode --python "$venv/bin/python" --require-hashes -r "$lock"; then
     :
 else
     echo "uv could not install the packages; pip does it, which takes longer"

@@ -55,14 +55,20 @@ def test_each_epoch_sees_each_image_once():
 def test_missing_data_name_the_ways_out(tmp_path, monkeypatch):
     settings = DatasetSettings("cifar10", data_dir=str(tmp_path))
     assert "cifar10 3.0.2 is not in" in datasets.missing(settings)
+    assert str(tmp_path) not in datasets.missing(settings)  # it goes into reports
     with pytest.raises(SettingsError, match=r"TFDS_DATA_DIR.*network.*mnist5k"):
         datasets.obtain(settings)
 
 
 def test_the_environment_and_the_override_choose_the_folder(tmp_path, monkeypatch):
+    def refused(settings: DatasetSettings) -> str:
+        with pytest.raises(SettingsError) as refusal:
+            datasets.obtain(settings)
+        return str(refusal.value)
+
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "environment"))
-    assert "environment" in datasets.missing(DatasetSettings("mnist"))
-    assert "override" in datasets.missing(DatasetSettings("mnist", data_dir=str(tmp_path / "override")))
+    assert str(tmp_path / "environment") in refused(DatasetSettings("mnist"))
+    assert str(tmp_path / "override") in refused(DatasetSettings("mnist", data_dir=str(tmp_path / "override")))
 
 
 @pytest.mark.skipif(not TFDS or not (Path(TFDS) / "mnist").is_dir(), reason="TFDS_DATA_DIR has no MNIST")

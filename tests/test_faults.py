@@ -105,7 +105,8 @@ def test_out_of_memory_fails_one_run_and_the_sweep_goes_on(folder):
 @pytest.mark.slow
 def test_divergence_under_another_launcher_is_recorded_and_the_sweep_goes_on(folder):
     workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    done = run("optimizer=sgd", "optimizer.schedule=constant", "optimizer.learning_rate=1e30,0.01", "seed=0,1", *workers)
+    rates = ["optimizer=sgd", "optimizer.schedule=constant", "optimizer.learning_rate=1e30,0.01"]
+    done = run(*rates, "seed=0,1", *workers)
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 done, 0 skipped, 2 diverged, 0 failed" in done.stdout
 

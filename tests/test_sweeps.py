@@ -68,7 +68,7 @@ def test_missing_data_can_be_noted_with_the_geometry(train, folder):
     assert "not run" in result.out
     (path,) = folder.rglob("cifar10_depth.json")
     sweep = json.loads(path.read_text())
-    assert "cifar10 3.0.2 is not in nowhere" in sweep["not_run"]
+    assert "cifar10 3.0.2 is not in the folder" in sweep["not_run"]
     sizes = {v["label"]: v["geometry"]["final_height"] for v in sweep["variants"]}
     assert sizes["3 conv, max pool"] == 4
     assert sizes["6 conv, FMP 1.4 random"] == 3

