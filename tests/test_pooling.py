@@ -40,7 +40,7 @@ SHAPES = [(2, 7, 6, 3), (1, 13, 11, 2), (3, 5, 9, 1)]
 RATIOS = [1.25, 1.47, 2.3, 3.0]
 
 
-@settings(deadline=None, max_examples=20, derandomize=True)
+@settings(deadline=None, max_examples=10, derandomize=True)
 @given(
     shape=st.sampled_from(SHAPES),
     ratios=st.tuples(st.sampled_from(RATIOS), st.sampled_from(RATIOS)),
@@ -122,7 +122,7 @@ def test_fixed_windows_equal_pytorch(size, window, out):
     np.testing.assert_allclose(dx, their_x.grad.numpy().transpose(last), rtol=1e-12)
 
 
-@settings(deadline=None, max_examples=12, derandomize=True)
+@settings(deadline=None, max_examples=8, derandomize=True)
 @given(
     shape=st.sampled_from(SHAPES[:2]),
     leading=st.integers(0, 2),
