@@ -89,10 +89,12 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 def halves(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
     """The largest value and its code in the first and in the second half of each small window's cells.
 
-    Both (N, n_rows, n_cols, 2, C), for a reduction over axis 3 with `wins`. A reduction of pairs is the one way
-    to have XLA compute values and codes in a single pass; over two halves it is unrolled and vectorised.
+    Both (N, n_rows, n_cols, 2, C), for a reduction over axis 3 with `wins`. A reduction of pairs is the one
+    way to have XLA compute values and codes in a single pass; over two halves it is unrolled and vectorised.
     """
     rows, cols = windows.longest
+    assert rows is not None
+    assert cols is not None
     last = rows * cols - 1
     half = last // 2 + 1
     value_at = _places(x, regions, windows)[1]
