@@ -72,7 +72,7 @@ class Row:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few repeats: a check that it runs, no result")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks"), help="folder for bench.json, bench.md")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks"), help="folder for the two files")
     parser.add_argument("--peak-memory", choices=["fracpool", "tensorflow"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak_memory:
@@ -85,7 +85,8 @@ def main() -> int:
         rows += measure(repeats)
     given.output.mkdir(parents=True, exist_ok=True)
     text = markdown(rows, given.quick)
-    result = {"machine": machine(), "quick": given.quick, "rows": [asdict(r) | {"verdict": r.verdict} for r in rows]}
+    table = [asdict(row) | {"verdict": row.verdict} for row in rows]
+    result = {"machine": machine(), "quick": given.quick, "rows": table}
     (given.output / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     (given.output / "bench.md").write_text(text)
     print(text)
@@ -141,7 +142,8 @@ def ops_and_peers(repeats: int) -> list[Row]:
 def torch_peer(repeats: int) -> list[Row]:
     measure = "torch.nn.FractionalMaxPool2d, 2×2 windows"
     if importlib.util.find_spec("torch") is None:
-        return [Row(measure, "", None, 2, 5, "more", "ms", note="skipped: torch is not installed (fracpool[torch])")]
+        note = "skipped: torch is not installed (fracpool[torch])"
+        return [Row(measure, "", None, 2, 5, "more", "ms", note=note)]
     import torch
 
     rows = []
@@ -168,12 +170,14 @@ def training(repeats: int) -> list[Row]:
     batch = 128
     images = tf.random.stateless_normal([batch, 28, 28, 1], seed=[1, 2])
     labels = tf.constant(np.random.default_rng(0).integers(0, 10, batch))
-    steps = {name: _training_step(_network(name), images, labels) for name in ("fracpool", "late", "tensorflow")}
+    names = ("fracpool", "late", "tensorflow")
+    steps = {name: _training_step(_network(name), images, labels) for name in names}
     times = _in_turns(steps, repeats)
-    case = f"batch {batch}, {{}}"
+    peer = "the same network on TensorFlow's op, training"
     rows = []
-    for name, words in (("fracpool", "pool before activation (exact rewrite)"), ("late", "pool after activation")):
-        row = _faster("the same network on TensorFlow's op, training", case.format(words), times[name], times["tensorflow"], 1.3, 2)
+    for name, words in (("fracpool", "before activation (exact rewrite)"), ("late", "after activation")):
+        case = f"batch {batch}, pool {words}"
+        row = _faster(peer, case, times[name], times["tensorflow"], 1.3, 2)
         row.unit, row.ours, row.peer = "images/s", *(1000 * batch / t for t in (row.ours, row.peer))
         rows.append(row)
     return rows
@@ -184,8 +188,9 @@ def peak_memory(repeats: int) -> list[Row]:
     measure = "peak memory of training relative to TensorFlow's op"
     if not Path("/proc/self/status").exists():
         return [Row(measure, "", None, 1, 0.8, "less", "MiB", note="skipped: read from /proc, on Linux only")]
+    command = [sys.executable, __file__, "--peak-memory"]
     ours, theirs = (
-        float(subprocess.check_output([sys.executable, __file__, "--peak-memory", name], text=True).split()[-1])
+        float(subprocess.check_output([*command, name], text=True).split()[-1])
         for name in ("fracpool", "tensorflow")
     )
     case = "2-conv network, batch 1024, above the process before"
@@ -252,7 +257,7 @@ def _peak_memory_of_training(kind: str) -> float:
 
 
 def _memory(field: str) -> float:
-    """VmRSS (now) or VmHWM (peak) of this process in MiB. Linux only: getrusage counts the parent's peak in."""
+    """VmRSS (now) or VmHWM (peak) of this process in MiB; getrusage would count the parent's peak in."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 

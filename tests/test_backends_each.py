@@ -81,11 +81,12 @@ def test_second_gradient(mode):
     options, x = MODES[mode], values((1, 5, 5, 1))
     rows, cols = (boundaries(5, 3, (), options.get("window"), seed) for seed in (1, 2))
     weights = values((1, 5, 5, 1), seed=5)
+    w = ops.convert_to_tensor(weights)
 
     def slope(x):
         return gradient(lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols, **options) ** 3), x)
 
-    curvature = gradient(lambda x: ops.sum(slope(x) * ops.convert_to_tensor(weights)), ops.convert_to_tensor(x))
+    curvature = gradient(lambda x: ops.sum(slope(x) * w), ops.convert_to_tensor(x))
     y, _ = reference.pool(x, rows, cols, **options)
     # d/dx of Σ_w 3 y_w² · weights[winner of w] is 6 y_w · weights[winner of w] at that winner.
     picked = reference.pool(x, rows, cols, dy=np.ones_like(y), **options)[1] * weights

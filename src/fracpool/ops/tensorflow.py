@@ -1,8 +1,6 @@
 """The pool with its gradients on TensorFlow, compiled by XLA piece by piece.
 
-Values and codes come from two compiled functions, not one: XLA on the CPU would keep all gathers of a common
-function in memory to share them, which costs three times what gathering twice does. What surrounds the pool
-stays outside of XLA, since convolutions are faster in oneDNN.
+What surrounds the pool stays outside of XLA, since convolutions are faster in oneDNN.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from fracpool import regions as drawing
 from fracpool.ops import windows as cells
@@ -25,8 +24,25 @@ def _compiled(function: Any) -> Any:
     return lambda x, *rest: compiled(tf.stop_gradient(x), *rest)
 
 
-_largest = _compiled(cells.largest)
-_codes = _compiled(cells.codes)
+def _largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+    """Both in one pass over memory, which takes a reduction of pairs: two expressions would be two passes."""
+    if not windows.small:
+        return cells.largest(x, regions, windows), cells.codes(x, regions, windows)
+    values, codes = cells.halves(x, regions, windows)
+    lowest = tf.constant(-np.inf if values.dtype.is_floating else values.dtype.min, values.dtype)
+    no_code = tf.constant(codes.dtype.max, codes.dtype)
+
+    @tf.function(autograph=False)
+    def larger(best: Tensor, best_code: Tensor, value: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        wins = cells.wins(value, code, best, best_code)
+        return tf.where(wins, value, best), tf.where(wins, code, best_code)
+
+    scalars = [tf.TensorSpec([], tensor.dtype) for tensor in (values, codes)]
+    reducer = larger.get_concrete_function(*scalars, *scalars)
+    return xla.variadic_reduce((values, codes), (lowest, no_code), [3], reducer)
+
+
+_forward = _compiled(_largest_and_codes)
 _pick = _compiled(cells.pick)
 _spread = _compiled(cells.spread)
 
@@ -38,9 +54,9 @@ def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 
     @tf.custom_gradient
     def forward(x: Tensor) -> Any:
-        code = _codes(x, regions, windows)
+        y, code = _forward(x, regions, windows)
         _, spread = _linear(code, regions, windows, _size(x))
-        return _largest(x, regions, windows), spread
+        return y, spread
 
     return forward(x)
 

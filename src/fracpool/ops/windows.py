@@ -38,6 +38,12 @@ class Windows(NamedTuple):
     cover: tuple[int | None, int | None]
 
     @property
+    def small(self) -> bool:
+        """Whether windows have so few cells, and surely so, that one reduction over them is best."""
+        rows, cols = self.longest
+        return rows is not None and cols is not None and rows * cols <= UNROLLED
+
+    @property
     def code_dtype(self) -> str:
         """Smallest type that holds all codes and one more value, which means "no window"."""
         rows, cols = self.longest
@@ -80,6 +86,42 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
 
 
+def halves(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+    """The largest value and its code in the first and in the second half of each small window's cells.
+
+    Both (N, n_rows, n_cols, 2, C), for a reduction over axis 3 with `wins`. A reduction of pairs is the one
+    way to have XLA compute values and codes in a single pass; over two halves it is unrolled and vectorised.
+    """
+    rows, cols = windows.longest
+    assert rows is not None
+    assert cols is not None
+    last = rows * cols - 1
+    half = last // 2 + 1
+    value_at = _places(x, regions, windows)[1]
+
+    def numbers(step: int) -> Tensor:
+        return ops.minimum(ops.arange(2, dtype="int32") * half + step, last)
+
+    def code_at(step: int) -> Tensor:
+        return ops.cast(numbers(step), windows.code_dtype)[:, None]
+
+    best, code = value_at(numbers(0)), code_at(0)
+    for step in range(1, half):
+        value = value_at(numbers(step))
+        larger = (value > best) | (_is_nan(value) & ~_is_nan(best))
+        best = ops.where(larger, value, best)
+        code = ops.where(larger, code_at(step), code)
+    if half == 1:
+        code = ops.broadcast_to(code, ops.shape(best))
+    return best, code
+
+
+def wins(value: Tensor, code: Tensor, best: Tensor, best_code: Tensor) -> Tensor:
+    """Whether a cell beats another of its window: larger, or NaN, or equal to it and before it."""
+    nan, best_nan = _is_nan(value), _is_nan(best)
+    return (value > best) | (nan & ~best_nan) | (((value == best) | (nan & best_nan)) & (code < best_code))
+
+
 def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
     """The values of x at the places that `code` names: the transpose of `spread`."""
     count, value_at = _places(x, regions, windows)
@@ -100,19 +142,20 @@ def spread(
     rows = _Owners(regions.rows, windows, size, 0)
     cols = _Owners(regions.cols, windows, size, 1)
     no_window = rows.longest * cols.longest
-    rank, shape = len(regions.rows.shape), ops.shape(y)
+    per_channel, shape = len(regions.rows.shape) == 3, ops.shape(y)
 
     def share(number: Any) -> Tensor:
         row, row_place, row_exists = rows.at(number // cols.cover)
         col, col_place, col_exists = cols.at(number % cols.cover)
-        index = _flat_index(*_grid(row, col), shape)
+        index = _flat_index(*_grid(row, col), shape, per_channel)
         row_place, col_place = _grid(row_place * cols.longest, col_place)
         row_exists, col_exists = _grid(row_exists, col_exists)
         # Not ops.add: Keras 3.15 takes (B, n, 1) + (B, 1, n) for the addition of a bias.
         own_code = ops.where(row_exists & col_exists, row_place + col_place, no_window)
         own_code = ops.cast(own_code, code.dtype)
-        hit = ops.equal(_cells_at(code, index), own_code[..., None] if rank == 2 else own_code)
-        return ops.where(hit, _cells_at(y, index), ops.zeros((), dtype=y.dtype))
+        own_code = own_code if per_channel else own_code[..., None]
+        hit = ops.equal(_cells_at(code, index, per_channel), own_code)
+        return ops.where(hit, _cells_at(y, index, per_channel), ops.zeros((), dtype=y.dtype))
 
     return _fold(rows.cover * cols.cover, lambda number, total: total + share(number), share(0))
 
@@ -142,13 +185,23 @@ def _places(x: Tensor, regions: Regions, windows: Windows) -> tuple[Any, Callabl
     shape = ops.shape(x)
     row_starts, row_lasts = _spans(regions.rows, windows, shape[1])
     col_starts, col_lasts = _spans(regions.cols, windows, shape[2])
+    per_channel = len(regions.rows.shape) == 3
     height = _longest(windows, 0, row_starts, row_lasts)
     width = _longest(windows, 1, col_starts, col_lasts)
 
     def value_at(number: Any) -> Tensor:
-        rows = ops.minimum(row_starts + number // width, row_lasts)
-        cols = ops.minimum(col_starts + number % width, col_lasts)
-        return _cells_at(x, _flat_index(*_grid(rows, cols), shape))
+        """`number` is a scalar, or a vector that becomes axis 3."""
+        rows, cols = _grid(row_starts, col_starts)
+        last_row, last_col = _grid(row_lasts, col_lasts)
+        if len(getattr(number, "shape", ())) == 1:
+            channel = (None,) * (len(rows.shape) - 3)
+            rows, cols, last_row, last_col = (
+                ops.expand_dims(place, 3) for place in (rows, cols, last_row, last_col)
+            )
+            number = number[(slice(None), *channel)]
+        rows = ops.minimum(rows + number // width, last_row)
+        cols = ops.minimum(cols + number % width, last_col)
+        return _cells_at(x, _flat_index(rows, cols, shape, per_channel), per_channel)
 
     return height * width, value_at
 
@@ -194,17 +247,16 @@ def _grid(rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
     return ops.transpose(rows, (0, 2, 1))[:, :, None, :], ops.transpose(cols, (0, 2, 1))[:, None, :, :]
 
 
-def _flat_index(rows: Tensor, cols: Tensor, shape: tuple[Tensor, ...]) -> Tensor:
-    """Index into the flattened pixels, (N, rows, cols), or where channels differ the elements, (…, C)."""
+def _flat_index(rows: Tensor, cols: Tensor, shape: tuple[Tensor, ...], per_channel: bool) -> Tensor:
+    """Index into the flattened pixels, or per channel into the elements, of (B, rows, cols, …)."""
     count, height, width, channels = shape
     image = ops.reshape(ops.arange(count, dtype="int32"), (-1, *[1] * (len(rows.shape) - 1)))
     pixel = (image * height + rows) * width + cols
-    return pixel if len(rows.shape) == 3 else pixel * channels + ops.arange(channels, dtype="int32")
+    return pixel * channels + ops.arange(channels, dtype="int32") if per_channel else pixel
 
 
-def _cells_at(x: Tensor, index: Tensor) -> Tensor:
-    channels = ops.shape(x)[3]
-    return _take(ops.reshape(x, (-1, channels) if len(index.shape) == 3 else (-1,)), index)
+def _cells_at(x: Tensor, index: Tensor, per_channel: bool) -> Tensor:
+    return _take(ops.reshape(x, (-1,) if per_channel else (-1, ops.shape(x)[3])), index)
 
 
 def _take(table: Tensor, index: Tensor) -> Tensor:
