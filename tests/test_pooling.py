@@ -305,6 +305,7 @@ def test_a_hundred_thousand_calls():
     while calls < 100_000:
         shape = (int(rng.integers(0, 4)), *map(int, rng.integers(2, 14, 2)), int(rng.integers(1, 4)))
         window = int(rng.integers(1, min(shape[1:3]) + 1)) if rng.random() < 0.3 else None
+        dtype = str(rng.choice(["float16", "bfloat16", "float32", "float64"]))
         layer = FractionalMaxPooling2D(
             tuple(float(rng.uniform(1, size)) for size in shape[1:3]),
             pseudo_random=bool(rng.integers(2)),
@@ -312,8 +313,8 @@ def test_a_hundred_thousand_calls():
             window=window,
             regions_per=str(rng.choice(["batch", "sample", "channel"])),
             seed=calls,
+            dtype=dtype,
         )
-        dtype = str(rng.choice(["float16", "bfloat16", "float32", "float64"]))
         x = tf.constant(rng.normal(size=shape), dtype)
 
         @tf.function
