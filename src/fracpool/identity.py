@@ -26,7 +26,18 @@ from fracpool.settings import Settings
 RESULTS_VERSION = 1
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-COMPUTING_MODULES = ("regions", "pooling", "ops", "poolings", "architecture", "models", "datasets", "training")
+COMPUTING_MODULES = (
+    "regions",
+    "geometry",
+    "pooling",
+    "ops",
+    "poolings",
+    "architecture",
+    "models",
+    "datasets",
+    "training",
+    "gradient",
+)
 
 
 def config(settings: Settings) -> dict[str, Any]:
