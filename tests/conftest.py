@@ -1,6 +1,7 @@
 """Shared by all tests: command lines carried out in this process, in a folder of their own."""
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,11 @@ class Result:
     code: int
     out: str
     err: str
+
+
+def hears_ctrl_c() -> None:
+    """For `preexec_fn`: tests that run in the background inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

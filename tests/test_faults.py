@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, hears_ctrl_c
 
 from fracpool.records import Store
 
@@ -62,7 +62,8 @@ def test_a_read_only_folder_is_refused_before_anything_runs(small_disk):
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A sweep that has written its first checkpoint."""
-    process = subprocess.Popen([*SWEEP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([*SWEEP, *arguments], text=True, preexec_fn=hears_ctrl_c, **pipes)
     deadline = time.monotonic() + 120
     while not list(folder.rglob("checkpoint.npz")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -167,10 +167,11 @@ def test_stream_in_a_tf_function_is_the_eager_one():
 
 
 def test_jit_compiled_model_trains():
+    keras.utils.set_random_seed(0)
     layer = FractionalMaxPooling2D(1.5, seed=1, overlapping=True, regions_per="sample")
     model = keras.Sequential([keras.Input((9, 8, 2)), layer, keras.layers.Flatten(), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=True)
-    history = model.fit(X, np.ones((3, 1)), epochs=6, verbose=0).history["loss"]
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=True)
+    history = model.fit(X, np.ones((3, 1)), epochs=30, verbose=0).history["loss"]
     assert history[-1] < history[0]
 
 

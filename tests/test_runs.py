@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, hears_ctrl_c
 
 from fracpool import progress, runner
 from fracpool.records import Store
@@ -199,7 +199,8 @@ def test_a_killed_process_leaves_nothing_torn(folder):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_stop_cleanly_and_say_how_to_go_on(folder, number):
     command = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "budget.epochs=2000", "seed=0,1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, preexec_fn=hears_ctrl_c, **pipes)
     deadline = time.monotonic() + 120
     while not list(folder.rglob("checkpoint.npz")) and time.monotonic() < deadline:
         time.sleep(0.05)
