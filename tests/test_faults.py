@@ -36,7 +36,11 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize("filled", [0, 100, 180], ids=lambda kilobytes: f"{kilobytes} kB taken")
+@pytest.mark.parametrize(
+    "filled",
+    [pytest.param(0, marks=pytest.mark.slow), 100, pytest.param(180, marks=pytest.mark.slow)],
+    ids=lambda kilobytes: f"{kilobytes} kB taken",
+)
 def test_a_full_disk_stops_with_one_line(small_disk, filled):
     (small_disk / "others").write_bytes(b"x" * 1024 * filled)
     done = run(f"results_dir={small_disk}/r", "seed=0,1,2", "model.dense=[64]")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from conftest import TINY
 
 from fracpool.records import Store
@@ -98,6 +99,7 @@ def test_what_is_not_a_record_is_left_alone(train, folder):
     assert (runs / "notes.txt").is_file()
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_table_as_one(folder):
     sweep = ["-m", *TINY, "pool=max,fmp", "seed=0,1", "threads=1"]
     workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "results_dir=parallel"]
