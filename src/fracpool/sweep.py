@@ -114,6 +114,7 @@ class _Composer:
     def __init__(self, config: DictConfig, loader: Any) -> None:
         self.config, self.loader = config, loader
         self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.groups: dict[str, bool] = {}
 
     def compose(self, overrides: Sequence[Override]) -> DictConfig:
         plain = [o for o in overrides if self._is_plain_value(o)]
@@ -134,7 +135,12 @@ class _Composer:
     def _is_plain_value(self, override: Override) -> bool:
         changes = not (override.is_add() or override.is_force_add() or override.is_delete())
         key = override.key_or_group
-        return changes and not key.startswith("hydra") and not self.loader.get_group_options(key)
+        return changes and not key.startswith("hydra") and not self._is_group(key)
+
+    def _is_group(self, key: str) -> bool:
+        if key not in self.groups:  # Hydra reads its folders anew at each question
+            self.groups[key] = bool(self.loader.get_group_options(key))
+        return self.groups[key]
 
 
 def _plan(composer: _Composer, grid: list[list[Override]]) -> Plan:
