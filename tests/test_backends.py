@@ -16,6 +16,8 @@ import jax, numpy as np
 import fracpool
 from jax import numpy as jnp
 
+pytestmark = pytest.mark.slow  # each starts a process with another backend
+
 rng = np.random.default_rng(0)
 x = rng.normal(size=(4, 2, 7, 6, 3)).astype("float32")
 rows, cols = np.array([0, 2, 3, 5, 7]), np.array([0, 1, 3, 4, 6])
