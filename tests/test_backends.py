@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts a process with another backend
+
 HERE = Path(__file__).parent
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_backends_each.py"))
 
@@ -15,8 +17,6 @@ JAX = """
 import jax, numpy as np
 import fracpool
 from jax import numpy as jnp
-
-pytestmark = pytest.mark.slow  # each starts a process with another backend
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(4, 2, 7, 6, 3)).astype("float32")
