@@ -28,7 +28,7 @@ def _largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[T
     """Both in one pass over memory, which takes a reduction of pairs: two expressions would be two passes."""
     if not windows.small:
         return cells.largest(x, regions, windows), cells.codes(x, regions, windows)
-    values, codes = cells.halves(x, regions, windows)
+    values, codes = cells.by_row(x, regions, windows)
     lowest = tf.constant(-np.inf if values.dtype.is_floating else values.dtype.min, values.dtype)
     no_code = tf.constant(codes.dtype.max, codes.dtype)
 
@@ -39,7 +39,7 @@ def _largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[T
 
     scalars = [tf.TensorSpec([], tensor.dtype) for tensor in (values, codes)]
     reducer = larger.get_concrete_function(*scalars, *scalars)
-    return xla.variadic_reduce((values, codes), (lowest, no_code), [3], reducer)
+    return xla.variadic_reduce((values, codes), (lowest, no_code), [2], reducer)
 
 
 _forward = _compiled(_largest_and_codes)

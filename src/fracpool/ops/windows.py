@@ -20,6 +20,9 @@ from keras import ops
 Tensor = Any
 
 UNROLLED = 36  # windows of more cells than this are walked by a loop, which keeps compilation short
+# Widths at which LLVM unrolls the one-window form of `spread` over the channels instead of vectorising it. An
+# empty second window makes its body too long for that: 1.7 times as fast at 24 and 32 channels (measured).
+UNVECTORISED_WIDTHS = range(24, 40)
 
 
 class Windows(NamedTuple):
@@ -65,7 +68,7 @@ def largest(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 
     def step(number: Any, best: Tensor) -> Tensor:
         value = value_at(number)
-        return ops.where((value > best) | _is_nan(value), value, best)
+        return ops.where(_beats(value, best), value, best)
 
     return _fold(count, step, value_at(0))
 
@@ -79,47 +82,55 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 
     def step(number: Any, best: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         value = value_at(number)
-        wins = (value > best) | (_is_nan(value) & ~_is_nan(best))
-        return ops.where(wins, value, best), ops.where(wins, ops.cast(number, code.dtype), code)
+        later = _beats(value, best)
+        return ops.where(later, value, best), ops.where(later, ops.cast(number, code.dtype), code)
 
     first = value_at(0)
     return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
 
 
-def halves(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
-    """The largest value and its code in the first and in the second half of each small window's cells.
+def by_row(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+    """The largest value and its code in each row of each small window.
 
-    Both (N, n_rows, n_cols, 2, C), for a reduction over axis 3 with `wins`. A reduction of pairs is the one
-    way to have XLA compute values and codes in a single pass; over two halves it is unrolled and vectorised.
+    Both (N, n_rows, rows of a window, n_cols, C), for a reduction over axis 2 with `wins`. A reduction of pairs
+    is the one way to have XLA compute values and codes in a single pass over memory.
     """
-    rows, cols = windows.longest
-    assert rows is not None
-    assert cols is not None
-    last = rows * cols - 1
-    half = last // 2 + 1
-    value_at = _places(x, regions, windows)[1]
+    height, width = windows.longest
+    assert height is not None
+    assert width is not None
+    shape = ops.shape(x)
+    starts, lasts = _spans(regions.rows, windows, shape[1])
+    col_starts, col_lasts = _spans(regions.cols, windows, shape[2])
+    offsets = ops.arange(height, dtype="int32")
+    rows = ops.minimum(starts[..., None] + offsets, lasts[..., None])
+    rows = ops.reshape(rows, (*ops.shape(starts)[:-1], -1))
 
-    def numbers(step: int) -> Tensor:
-        return ops.minimum(ops.arange(2, dtype="int32") * half + step, last)
+    best = _cells_at(x, rows, col_starts)
+    code = ops.zeros_like(best, dtype=windows.code_dtype)
+    for col in range(1, width):
+        value = _cells_at(x, rows, ops.minimum(col_starts + col, col_lasts))
+        later = _beats(value, best)
+        best = ops.where(later, value, best)
+        code = ops.where(later, ops.cast(col, code.dtype), code)
 
-    def code_at(step: int) -> Tensor:
-        return ops.cast(numbers(step), windows.code_dtype)[:, None]
-
-    best, code = value_at(numbers(0)), code_at(0)
-    for step in range(1, half):
-        value = value_at(numbers(step))
-        larger = (value > best) | (_is_nan(value) & ~_is_nan(best))
-        best = ops.where(larger, value, best)
-        code = ops.where(larger, code_at(step), code)
-    if half == 1:
-        code = ops.broadcast_to(code, ops.shape(best))
-    return best, code
+    split = (shape[0], ops.shape(starts)[-1], height, ops.shape(best)[2], shape[3])
+    first_of_row = ops.cast(offsets * width, code.dtype)[:, None, None]
+    return ops.reshape(best, split), ops.reshape(code, split) + first_of_row
 
 
 def wins(value: Tensor, code: Tensor, best: Tensor, best_code: Tensor) -> Tensor:
     """Whether a cell beats another of its window: larger, or NaN, or equal to it and before it."""
     nan, best_nan = _is_nan(value), _is_nan(best)
     return (value > best) | (nan & ~best_nan) | (((value == best) | (nan & best_nan)) & (code < best_code))
+
+
+def _beats(value: Tensor, best: Tensor) -> Tensor:
+    """Whether a cell beats all before it in its window: it is larger, or the first NaN.
+
+    Two comparisons, where "greater, or NaN and not NaN before" takes three. Not `~(value <= best)`, which
+    TensorFlow's graph optimiser takes for `value > best`, so that a NaN is lost.
+    """
+    return ops.where(value <= best, False, ops.equal(best, best))
 
 
 def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
@@ -142,22 +153,29 @@ def spread(
     rows = _Owners(regions.rows, windows, size, 0)
     cols = _Owners(regions.cols, windows, size, 1)
     no_window = rows.longest * cols.longest
-    per_channel, shape = len(regions.rows.shape) == 3, ops.shape(y)
+    per_channel = len(regions.rows.shape) == 3
+    windows_over_a_cell = rows.cover * cols.cover
+    if isinstance(windows_over_a_cell, int) and windows_over_a_cell == 1 and _unrolls(y.shape[3], per_channel):
+        windows_over_a_cell = 2
 
     def share(number: Any) -> Tensor:
         row, row_place, row_exists = rows.at(number // cols.cover)
         col, col_place, col_exists = cols.at(number % cols.cover)
-        index = _flat_index(*_grid(row, col), shape, per_channel)
         row_place, col_place = _grid(row_place * cols.longest, col_place)
         row_exists, col_exists = _grid(row_exists, col_exists)
         # Not ops.add: Keras 3.15 takes (B, n, 1) + (B, 1, n) for the addition of a bias.
         own_code = ops.where(row_exists & col_exists, row_place + col_place, no_window)
         own_code = ops.cast(own_code, code.dtype)
         own_code = own_code if per_channel else own_code[..., None]
-        hit = ops.equal(_cells_at(code, index, per_channel), own_code)
-        return ops.where(hit, _cells_at(y, index, per_channel), ops.zeros((), dtype=y.dtype))
+        hit = ops.equal(_cells_at(code, row, col), own_code)
+        return ops.where(hit, _cells_at(y, row, col), ops.zeros((), dtype=y.dtype))
 
-    return _fold(rows.cover * cols.cover, lambda number, total: total + share(number), share(0))
+    return _fold(windows_over_a_cell, lambda number, total: total + share(number), share(0))
+
+
+def _unrolls(channels: Any, per_channel: bool) -> bool:
+    compiled = keras.backend.backend() != "torch"
+    return compiled and not per_channel and isinstance(channels, int) and channels in UNVECTORISED_WIDTHS
 
 
 def _fold(count: Any, step: Callable[..., Any], *state: Tensor) -> Any:
@@ -185,23 +203,13 @@ def _places(x: Tensor, regions: Regions, windows: Windows) -> tuple[Any, Callabl
     shape = ops.shape(x)
     row_starts, row_lasts = _spans(regions.rows, windows, shape[1])
     col_starts, col_lasts = _spans(regions.cols, windows, shape[2])
-    per_channel = len(regions.rows.shape) == 3
     height = _longest(windows, 0, row_starts, row_lasts)
     width = _longest(windows, 1, col_starts, col_lasts)
 
     def value_at(number: Any) -> Tensor:
-        """`number` is a scalar, or a vector that becomes axis 3."""
-        rows, cols = _grid(row_starts, col_starts)
-        last_row, last_col = _grid(row_lasts, col_lasts)
-        if len(getattr(number, "shape", ())) == 1:
-            channel = (None,) * (len(rows.shape) - 3)
-            rows, cols, last_row, last_col = (
-                ops.expand_dims(place, 3) for place in (rows, cols, last_row, last_col)
-            )
-            number = number[(slice(None), *channel)]
-        rows = ops.minimum(rows + number // width, last_row)
-        cols = ops.minimum(cols + number % width, last_col)
-        return _cells_at(x, _flat_index(rows, cols, shape, per_channel), per_channel)
+        rows = ops.minimum(row_starts + number // width, row_lasts)
+        cols = ops.minimum(col_starts + number % width, col_lasts)
+        return _cells_at(x, rows, cols)
 
     return height * width, value_at
 
@@ -247,20 +255,27 @@ def _grid(rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
     return ops.transpose(rows, (0, 2, 1))[:, :, None, :], ops.transpose(cols, (0, 2, 1))[:, None, :, :]
 
 
-def _flat_index(rows: Tensor, cols: Tensor, shape: tuple[Tensor, ...], per_channel: bool) -> Tensor:
-    """Index into the flattened pixels, or per channel into the elements, of (B, rows, cols, …)."""
-    count, height, width, channels = shape
+def _cells_at(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """x where rows (B, n) cross columns (B, m), or per channel (B, C, n) and (B, C, m): (N, n, m, C).
+
+    An index out of range is clamped or an error, never a stray read.
+    """
+    shape = ops.shape(x)
+    if len(rows.shape) == 2:
+        return _take(ops.reshape(x, (-1, shape[3])), _pixel(*_grid(rows, cols), shape))
+    element = _pixel(*_grid(rows, cols), shape) * shape[3] + ops.arange(shape[3], dtype="int32")
+    return _take(ops.reshape(x, (-1,)), element)
+
+
+def _pixel(rows: Tensor, cols: Tensor, shape: tuple[Tensor, ...]) -> Tensor:
+    """Index into the flattened pixels of all images, of (B, rows, cols, …)."""
+    count, height, width, _ = shape
     image = ops.reshape(ops.arange(count, dtype="int32"), (-1, *[1] * (len(rows.shape) - 1)))
-    pixel = (image * height + rows) * width + cols
-    return pixel * channels + ops.arange(channels, dtype="int32") if per_channel else pixel
-
-
-def _cells_at(x: Tensor, index: Tensor, per_channel: bool) -> Tensor:
-    return _take(ops.reshape(x, (-1,) if per_channel else (-1, ops.shape(x)[3])), index)
+    return (image * height + rows) * width + cols
 
 
 def _take(table: Tensor, index: Tensor) -> Tensor:
-    """table[index] along the first axis; an index out of range is clamped or an error, never a stray read."""
+    """table[index] along the first axis."""
     match keras.backend.backend():
         case "tensorflow":
             import tensorflow as tf
