@@ -7,6 +7,7 @@ when something has to be computed.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -129,6 +130,7 @@ def _import(module: str) -> ModuleType:
     if module in sys.modules:
         return sys.modules[module]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a sweep builds many programs, which is no warning
     sys.stderr.flush()
     with tempfile.TemporaryFile() as remarks:
         stderr = os.dup(2)

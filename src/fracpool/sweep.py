@@ -12,6 +12,7 @@ import shlex
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -220,7 +221,9 @@ def _launch(launcher: Any, pending: list[Point]) -> list[Outcome]:
                 returns = launcher.launch(jobs, initial_job_idx=0)
             else:
                 progress.leave()  # the runs go on elsewhere; what they finish is seen in the folder
-                with _following(pending, reporter):
+                with _following(pending, reporter), warnings.catch_warnings():
+                    # joblib replaces a worker whose memory grew: how it bounds memory, and nothing to warn of.
+                    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
                     returns = launcher.launch(jobs, initial_job_idx=0)
         except KeyboardInterrupt:
             left = sum(point.run.finished() is None for point in pending)

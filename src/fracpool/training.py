@@ -17,6 +17,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from tensorflow.python.framework.ops import gradient_registry
 
 from fracpool import checkpoint, datasets, models
 from fracpool.architecture import Network
@@ -72,7 +73,6 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
     except Diverged as error:
         outcome = {"status": "diverged", "error": {"type": "Diverged", "message": str(error)}}
     except Exception as error:
-        _forget_program()
         outcome = {
             "status": "failed",
             "error": {
@@ -81,6 +81,8 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
                 "traceback": traceback.format_exc()[-8000:],
             },
         }
+    if outcome["status"] == "failed":
+        _forget_program()  # not in the handler above: while it lasts the error holds on to all that it passed through
     timings |= _timings(history)
     timings["overhead_seconds"] = time.perf_counter() - began - _train_and_test_seconds(timings)
     record = store.write(
@@ -121,8 +123,14 @@ def _program_for(settings: Settings, network: Network, available: int) -> Progra
 
 
 def _forget_program() -> None:
+    """Frees the program. TensorFlow registers the gradient of each `tf.custom_gradient` that a graph was traced
+    with, by a name of its own, and never takes it off again; with it stays the whole graph, so it is taken off
+    here."""
     global _program
     _program = None
+    registered = gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
     keras.backend.clear_session()
     gc.collect()
 
