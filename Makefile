@@ -14,7 +14,7 @@ READY      := $(VENV)/.ready
 READY_TEST := $(VENV)/.ready-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test test-all lint bench audit clean
+.PHONY: help setup reproduce reference report test test-all lint bench audit clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ help:  ## list the targets
 reproduce: $(READY)  ## run the experiments and write the report [PROFILE=quick|full JOBS=cores]
 	@$(PYTHON) -m fracpool.reproduce $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) --results "$(RESULTS)" \
 		$(foreach o,$(OVERRIDES),--override $(o))
+
+reference: $(READY)  ## go on with the full study in results/reference, which is committed (hours)
+	@$(PYTHON) -m fracpool.reproduce full --into reference $(if $(JOBS),--jobs $(JOBS)) --override predictions=classes
 
 report: $(READY)  ## write the report again from the records that are there
 	@$(PYTHON) -m fracpool.report $(RESULTS)/$(PROFILE)

@@ -42,14 +42,24 @@ def test_pools_are_spread_evenly():
     kernel=st.integers(1, 4),
     pad=st.sampled_from([None, 30]),
     norm=st.booleans(),
+    pointwise=st.booleans(),
     dropout=st.sampled_from([0.0, 0.3]),
     dense=st.lists(st.integers(1, 9), max_size=2),
 )
-def test_sizes_and_parameters_are_those_of_the_keras_model(pool, layers, filters, kernel, pad, norm, dropout, dense):
+def test_sizes_and_parameters_are_those_of_the_keras_model(
+    pool, layers, filters, kernel, pad, norm, pointwise, dropout, dense
+):
     from fracpool import models
 
     model = ModelSettings(
-        conv_layers=layers, filters=filters, kernel=kernel, pad_to=pad, batch_norm=norm, dropout=dropout, dense=dense
+        conv_layers=layers,
+        filters=filters,
+        kernel=kernel,
+        pad_to=pad,
+        batch_norm=norm,
+        pointwise=pointwise,
+        dropout=dropout,
+        dense=dense,
     )
     network = architecture.network(model, pool, (28, 26, 2), 10)
     built = models.build(network, model, pool)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,38 @@ def test_one_run_writes_one_record(train, folder):
     text = json.dumps(data)
     for private in (str(folder), os.uname().nodename, str(Path.home())):
         assert private not in text
+
+
+def test_a_deterministic_pass_has_no_chance_in_it(folder):
+    """Two seeds of the stream give other test passes, but the same weights one deterministic pass."""
+    record = execute(settings(folder))
+    predictions, metrics = record.predictions(), record.data["metrics"]
+    accuracy = (predictions["deterministic"].argmax(axis=1) == predictions["labels"]).mean()
+    assert metrics["deterministic_accuracy"] == pytest.approx(accuracy, abs=2e-3)
+    assert not np.array_equal(predictions["deterministic"], predictions["one_pass"])
+    plain = execute(settings(folder, kind="max"))
+    assert plain.data["metrics"]["deterministic_accuracy"] == plain.data["metrics"]["test_accuracy"]
+
+
+def test_regions_of_a_run_stay_the_same_and_follow_its_seed(folder):
+    """`regions_per=run`: TensorFlow's op with a seed other than 0."""
+    made = settings(folder, regions_per="run")
+    record = execute(made)
+    assert record.data["metrics"]["repeats"] == 1
+    assert np.array_equal(record.predictions()["one_pass"], record.predictions()["deterministic"])
+    other = execute(replace(made, seed=1))
+    shapes = [record.data["geometry"]["layers"], other.data["geometry"]["layers"]]
+    assert shapes[0] == shapes[1]
+    assert record.data["metrics"]["train_loss"] != other.data["metrics"]["train_loss"]
+
+
+def test_a_record_may_keep_classes_only(folder):
+    made = replace(settings(folder), predictions="classes")
+    record = execute(made)
+    predictions = record.predictions()
+    assert predictions["one_pass"].dtype == np.uint8
+    accuracy = (predictions["one_pass"] == predictions["labels"]).mean()
+    assert record.data["metrics"]["test_accuracy"] == pytest.approx(accuracy)
 
 
 def test_a_run_with_its_record_is_skipped(train):

@@ -21,6 +21,7 @@ class Layer:
     Attributes:
         kind: input, pad, conv, batch_norm, activation, dropout, pool, flatten or dense.
         units: Filters of a convolution, width of a dense layer, else 0.
+        kernel: Side of a convolution's kernel, else 0.
         parameters: All weights, trainable or not.
         macs: Multiply-accumulates for one image.
     """
@@ -31,6 +32,7 @@ class Layer:
     width: int
     channels: int
     units: int = 0
+    kernel: int = 0
     parameters: int = 0
     macs: int = 0
 
@@ -102,12 +104,21 @@ def network(
 def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
     """Convolution, then batch norm, activation, dropout and pool, as far as the settings have them.
 
+    With `pointwise` a 1×1 convolution of the same width follows the first, each with its own batch norm and
+    activation (Lin, Chen and Yan, Network in network, arXiv 1312.4400).
+
     A maximum commutes with a monotone activation, so without dropout between them a pool of the maximum
     type stands before the activation: the same values on fewer elements.
     """
     layers.add_conv(f"conv{number}", _filters(model, number), model.kernel)
     if model.batch_norm:
         layers.add(f"norm{number}", "batch_norm", parameters=4 * layers.channels)
+    if model.pointwise:
+        if model.activation != "linear":
+            layers.add(f"pointwise{number}_before", "activation")
+        layers.add_conv(f"pointwise{number}", layers.channels, 1)
+        if model.batch_norm:
+            layers.add(f"pointwise{number}_norm", "batch_norm", parameters=4 * layers.channels)
     pooled = _has_pool(model, number)
     early = pooled and not model.dropout and POOLINGS[pool.kind].takes_maximum
     if early:
@@ -162,6 +173,7 @@ class _Stack:
         width: int | None = None,
         channels: int | None = None,
         units: int = 0,
+        kernel: int = 0,
         parameters: int = 0,
         macs: int = 0,
     ) -> None:
@@ -169,14 +181,15 @@ class _Stack:
         self.width = self.width if width is None else width
         self.channels = self.channels if channels is None else channels
         self.layers.append(
-            Layer(name, kind, self.height, self.width, self.channels, units, parameters, macs)
+            Layer(name, kind, self.height, self.width, self.channels, units, kernel, parameters, macs)
         )
 
     def add_conv(self, name: str, filters: int, kernel: int) -> None:
         """A 'same' convolution with bias."""
         weights = kernel * kernel * self.channels * filters
         macs = weights * self.height * self.width
-        self.add(name, "conv", channels=filters, units=filters, parameters=weights + filters, macs=macs)
+        shape = {"channels": filters, "units": filters, "kernel": kernel}
+        self.add(name, "conv", **shape, parameters=weights + filters, macs=macs)
 
     def add_dense(self, name: str, units: int) -> None:
         weights = self.channels * units

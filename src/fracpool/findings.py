@@ -27,7 +27,8 @@ The kinds and their rules (ALPHA = 5 %; a − b is paired by seed):
   limit is a number or the name of another metric of the record.
 
 `at` is an epoch, `end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one
-test pass, the default) or averaged_accuracy (repeated passes, at the end only).
+test pass, the default) or, at the end only, averaged_accuracy (repeated passes) or deterministic_accuracy (one pass
+over even regions).
 
 Otherwise, and with fewer than MIN_SEEDS common seeds, the part is inconclusive, with the number of seeds that the
 seen spread asks for. The p-values of the parts of a finding that count are corrected together (Holm), and so are
@@ -55,7 +56,7 @@ ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN)
 MOST_PAIRS = 200
-METRICS = ("test_accuracy", "averaged_accuracy")
+METRICS = {"test_accuracy": "one_pass", "averaged_accuracy": "averaged", "deterministic_accuracy": "deterministic"}
 SCHEMA = 1  # of findings.json
 
 
@@ -611,12 +612,12 @@ def _right(
     results: Results, experiment: Experiment, variant: Variant, metric: str
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """By seed: the labels of the test images, and which of them the run classed rightly."""
-    name = "one_pass" if metric == "test_accuracy" else "averaged"
     found = {}
     for record in results.records_of(experiment, variant):
         try:
             arrays = record.predictions()
-            labels, chosen = arrays["labels"], arrays[name].argmax(axis=1)
+            labels, kept = arrays["labels"], arrays[METRICS[metric]]
+            chosen = kept.argmax(axis=1) if kept.ndim == 2 else kept
         except (RecordError, KeyError, ValueError, AttributeError):
             continue
         if labels.shape == chosen.shape:

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from fracpool import paths
 from fracpool.poolings import POOLINGS
 from fracpool.records import RECORD_SCHEMA, digest
-from fracpool.settings import Settings
+from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings
 
 # Raise this when a change alters what a run computes: records made before are then not taken for new ones.
 # tests/test_identity.py holds the fingerprint of the code that this number stands for.
@@ -30,6 +30,7 @@ COMPUTING_MODULES = (
     "regions",
     "geometry",
     "pooling",
+    "kept_regions",
     "ops",
     "poolings",
     "architecture",
@@ -53,12 +54,24 @@ def config(settings: Settings) -> dict[str, Any]:
         "model": asdict(settings.model),
         "optimizer": asdict(settings.optimizer),
         "budget": asdict(settings.budget),
-        "repeats": settings.repeats if POOLINGS[settings.pool.kind].stochastic else 1,
+        "repeats": settings.repeats if POOLINGS[settings.pool.kind].stochastic(settings.pool) else 1,
     }
 
 
 def variant_id(settings: Settings) -> str:
-    return digest({"schema": RECORD_SCHEMA, "results": RESULTS_VERSION, "config": config(settings)})
+    return digest({"schema": RECORD_SCHEMA, "results": RESULTS_VERSION, "config": _unusual(config(settings))})
+
+
+def _unusual(whole: dict[str, Any]) -> dict[str, Any]:
+    """A config without the fields that have their default, so that a field that comes later, whose default
+    changes nothing, leaves the ids of earlier runs as they are."""
+    kept = dict(whole)
+    for group, kind in (("model", ModelSettings), ("optimizer", OptimizerSettings), ("budget", BudgetSettings)):
+        if group in whole:
+            usual = asdict(kind())
+            kept[group] = {name: value for name, value in whole[group].items() if value != usual[name]}
+    kept["pool"] = {name: value for name, value in whole["pool"].items() if value not in (None, False)}
+    return kept
 
 
 def run_id(settings: Settings, data_fingerprint: str) -> str:
@@ -117,6 +130,7 @@ def label(settings: Settings) -> str:
     extras = [
         *(["batch norm"] if model.batch_norm else []),
         *([f"dropout {model.dropout:g}"] if model.dropout else []),
+        *(["1×1 convolutions"] if model.pointwise else []),
         *([f"padded to {model.pad_to}×{model.pad_to}"] if model.pad_to else []),
     ]
     return ", ".join([f"{model.conv_layers} conv", f"{pools}{pool}", *extras])

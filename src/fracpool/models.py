@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from fracpool.architecture import Layer, Network
+from fracpool.kept_regions import KeptRegions
 from fracpool.poolings import POOLINGS
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
 
@@ -36,7 +37,7 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
         case "pad":
             return layers.ZeroPadding2D(_margins(before, layer), name=name)
         case "conv":
-            return layers.Conv2D(layer.units, model.kernel, padding="same", name=name)
+            return layers.Conv2D(layer.units, layer.kernel, padding="same", name=name)
         case "batch_norm":
             return layers.BatchNormalization(momentum=model.batch_norm_momentum, name=name)
         case "activation" if model.activation == "leaky_relu":
@@ -55,6 +56,19 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
     raise ValueError(f"layer {name}: unknown kind {layer.kind!r}")
 
 
+def with_even_regions(trained: keras.Model, network: Network, pool: PoolSettings) -> keras.Model | None:
+    """The same network with the same weights, pooling over even regions in place of drawn ones; None where the
+    pooling has no such form."""
+    even_layer = POOLINGS[pool.kind].even_layer
+    if even_layer is None:
+        return None
+    outputs = trained.inputs[0]
+    for layer in network.layers[1:]:
+        pooling = layer.kind == "pool"
+        outputs = (even_layer(pool, f"{layer.name}_even", 0) if pooling else trained.get_layer(layer.name))(outputs)
+    return keras.Model(trained.inputs, outputs)
+
+
 def _margins(before: Layer, after: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
     rows, columns = after.height - before.height, after.width - before.width
     return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
@@ -68,6 +82,9 @@ def initialise(model: keras.Model, seed: int) -> None:
     as Keras' default; streams of randomness start at their own seed; optimizer slots are zero.
     """
     for layer in model.layers:
+        if isinstance(layer, KeptRegions):
+            layer.draw(np.random.default_rng([seed, zlib.crc32(layer.name.encode())]))
+            continue
         for variable in layer.weights:
             variable.assign(_initial_value(variable, f"{layer.name}/{variable.name}", seed))
     for name, stream in random_streams(model).items():

@@ -192,11 +192,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         count, _, _, channels = ops.shape(x)
         leading = {"batch": (1,), "sample": (count,), "channel": (count, channels)}[self.regions_per]
         axes = [self._axis(size, number) for number, size in enumerate(ops.shape(x)[1:3])]
-        rows, cols = (
-            draw(axis.size, axis.out, leading, self.pseudo_random, self.window, self.seed_generator)
-            for axis in axes
-        )
-        y = pool(x, Regions(rows, cols), _windows(axes, self.overlapping, self.window))
+        y = pool(x, self._regions(axes, leading), _windows(axes, self.overlapping, self.window))
         return ops.transpose(y, (0, 3, 1, 2)) if self._channels_first else y
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
@@ -228,6 +224,14 @@ class FractionalMaxPooling2D(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         self.seed_generator.state.assign(store["seed_generator_state"])
+
+    def _regions(self, axes: Sequence[_Axis], leading: tuple[Any, ...]) -> Regions:
+        """New regions: boundaries or starts, shape leading + (n,)."""
+        rows, cols = (
+            draw(axis.size, axis.out, leading, self.pseudo_random, self.window, self.seed_generator)
+            for axis in axes
+        )
+        return Regions(rows, cols)
 
     @property
     def _channels_first(self) -> bool:

@@ -27,7 +27,9 @@ class Pooling:
         output_size: Side of the output for a side of the input; 0 when the input is too small.
         layer: Builds the Keras layer from (settings, name, seed).
         label: How tables and figures call it.
-        stochastic: Whether test passes differ, so that averaging several is worth while.
+        stochastic: Whether, with these settings, test passes differ, so that averaging several is worth while.
+        even_layer: Builds, from the same, its form without chance, for a deterministic test pass; None where it
+            has none.
         takes_maximum: Whether each output is one of its inputs, the largest: then the pool commutes with
             monotone activations.
     """
@@ -37,7 +39,8 @@ class Pooling:
     output_size: Callable[[PoolSettings, int], int]
     layer: Callable[[PoolSettings, str, int], Any]
     label: Callable[[PoolSettings], str]
-    stochastic: bool = False
+    stochastic: Callable[[PoolSettings], bool] = lambda pool: False
+    even_layer: Callable[[PoolSettings, str, int], Any] | None = None
     takes_maximum: bool = False
 
 
@@ -74,7 +77,7 @@ def _check_fmp(pool: PoolSettings) -> None:
         raise SettingsError(
             f"pool.window={window}: fixed windows overlap by themselves; set pool.overlapping=false or pool.window=null"
         )
-    per = ("batch", "sample", "channel")
+    per = ("batch", "sample", "channel", "run")
     require(pool.regions_per in per, "pool.regions_per", pool.regions_per, one_of(per))
 
 
@@ -88,15 +91,24 @@ def _fmp_size(pool: PoolSettings, size: int) -> int:
 def _fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
     from fracpool import FractionalMaxPooling2D
 
-    return FractionalMaxPooling2D(
-        pool.ratio,
-        pseudo_random=bool(pool.pseudo_random),
-        overlapping=bool(pool.overlapping),
-        window=pool.window,
-        regions_per=pool.regions_per or "batch",
-        seed=seed,
-        name=name,
-    )
+    if pool.regions_per == "run":
+        return _even_fmp_layer(pool, name, seed)
+    return FractionalMaxPooling2D(**_fmp_arguments(pool), regions_per=pool.regions_per or "batch", seed=seed, name=name)
+
+
+def _even_fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool.kept_regions import KeptRegions
+
+    return KeptRegions(**_fmp_arguments(pool), seed=seed, name=name)
+
+
+def _fmp_arguments(pool: PoolSettings) -> dict[str, Any]:
+    return {
+        "pooling_ratio": pool.ratio,
+        "pseudo_random": bool(pool.pseudo_random),
+        "overlapping": bool(pool.overlapping),
+        "window": pool.window,
+    }
 
 
 def _fmp_label(pool: PoolSettings) -> str:
@@ -105,7 +117,9 @@ def _fmp_label(pool: PoolSettings) -> str:
         words.append("overlapping")
     if pool.window:
         words.append(f"{pool.window}×{pool.window} windows")
-    if pool.regions_per != "batch":
+    if pool.regions_per == "run":
+        words.append("frozen")
+    elif pool.regions_per != "batch":
         words.append(f"per {pool.regions_per}")
     return " ".join(words)
 
@@ -119,7 +133,8 @@ POOLINGS: dict[str, Pooling] = {
         _fmp_size,
         _fmp_layer,
         _fmp_label,
-        stochastic=True,
+        stochastic=lambda pool: pool.regions_per != "run",
+        even_layer=_even_fmp_layer,
         takes_maximum=True,
     ),
 }

@@ -4,7 +4,7 @@ A results folder (`results/<profile>/`) holds
 
     runs/<run id>/record.json      settings, metrics, geometry, timings, environment, fingerprints
     runs/<run id>/history.csv      one row per epoch (absent for checks, which have no epochs)
-    runs/<run id>/predictions.npz  test probabilities (absent for checks and diverged runs)
+    runs/<run id>/predictions.npz  test probabilities or classes (absent for checks and diverged runs)
     sweeps/<experiment>.json       which runs an experiment consists of, and the findings it tests
     unfinished/<run id>/           the checkpoint of a run that has not ended
 
@@ -86,7 +86,8 @@ class Record:
             raise RecordError(f"{self.folder / HISTORY_FILE}: not a history file ({error})") from None
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Test predictions: `one_pass` and `averaged` (images, classes) float16, `labels` (images,) uint8."""
+        """Test predictions of `one_pass`, of the `averaged` passes and of the `deterministic` one: probabilities
+        (images, classes) float16, or classes (images,) uint8; and `labels` (images,) uint8."""
         path = self.folder / PREDICTIONS_FILE
         blob = _read_bounded(path, MAX_PREDICTIONS_BYTES, self._checksum(PREDICTIONS_FILE))
         try:

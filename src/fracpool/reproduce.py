@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             return code
         worst = max(worst, code)
     try:
-        print(report.make_report(Path(options.results) / options.profile))
+        print(report.make_report(Path(options.results) / (options.into or options.profile)))
     except report.ReportError as error:
         print(error, file=sys.stderr)
         return train.BAD_INPUT
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("profile", nargs="?", default="quick", help="quick (default): minutes, offline; full: hours")
     parser.add_argument("--only", metavar="EXPERIMENT", action="append", help="just this experiment (repeatable)")
     parser.add_argument("--jobs", type=int, default=cores(), help="runs at a time (default: all cores)")
+    parser.add_argument("--into", metavar="NAME", help="folder in there (default: the profile's name)")
     parser.add_argument("--results", default="results", help="folder of all results (default results)")
     parser.add_argument(
         "--override", metavar="FIELD=VALUE", action="append", default=[], help="for every experiment (repeatable)"
@@ -74,7 +75,7 @@ def _command(experiment: str, options: argparse.Namespace, overrides: list[str])
     parallel = ["threads=1"]
     if options.jobs > 1:
         parallel += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
-    where = [f"profile={options.profile}", f"results_dir={options.results}"]
+    where = [f"profile={options.into or options.profile}", f"results_dir={options.results}"]
     return ["-m", f"+experiment={experiment}", *where, *parallel, *overrides, *options.override]
 
 

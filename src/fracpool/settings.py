@@ -23,6 +23,7 @@ ACTIVATIONS = ("elu", "relu", "leaky_relu", "tanh", "linear")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine", "exponential")
 TASKS = ("train", "gradient")
+PREDICTIONS = ("probabilities", "classes")
 RETRIES = ("none", "failed", "diverged", "all")
 
 
@@ -60,6 +61,7 @@ class ModelSettings:
     filters: list[int] = field(default_factory=lambda: [32, 64])
     kernel: int = 3
     pad_to: Optional[int] = None
+    pointwise: bool = False
     batch_norm: bool = False
     batch_norm_momentum: float = 0.99
     activation: str = "elu"
@@ -107,6 +109,7 @@ class Settings:
     results_dir: str = "results"
     profile: str = "mine"
     retry: str = "none"
+    predictions: str = "probabilities"
     missing_data: str = "error"
     plan: bool = False
 
@@ -137,6 +140,8 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     typed = OmegaConf.merge(OmegaConf.structured(Settings), plain)
     settings = cast(Settings, OmegaConf.to_object(typed))
     ignored = _drop_foreign_pool_fields(settings.pool, sweep)
+    if not settings.model.batch_norm:  # what has no effect makes no other run
+        settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
     check(settings)
     return settings, ignored
 
@@ -168,6 +173,7 @@ def check(settings: Settings) -> None:
     require(1 <= s.repeats <= 1024, "repeats", s.repeats, "a whole number from 1 to 1024")
     require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
     require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
+    require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
     require(s.missing_data in ("error", "note"), "missing_data", s.missing_data, "error or note")
     require(_is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
     POOLINGS[s.pool.kind].check(s.pool)

@@ -37,10 +37,12 @@ class Diverged(Exception):
 
 @dataclass
 class Program:
-    """A compiled model and the variant it was compiled for."""
+    """A compiled model and the variant it was compiled for; `even` shares its weights and pools without chance,
+    and is None where there is nothing to pool by chance."""
 
     variant_id: str
     model: keras.Model
+    even: keras.Model | None
 
 
 _program: Program | None = None
@@ -66,7 +68,7 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
         data = _describe_data(settings, arrays)
         program = _program_for(settings, network, len(arrays.train_images))
         resumed, tested = _train(program, settings, arrays, history, store, run_id, reporter)
-        predictions, metrics, timings["test_seconds"] = _test(program.model, settings, arrays, history, tested)
+        predictions, metrics, timings["test_seconds"] = _test(program, settings, arrays, history, tested)
         outcome["resumed_at_epoch"] = resumed
     except StorageError:
         raise
@@ -117,7 +119,9 @@ def _program_for(settings: Settings, network: Network, available: int) -> Progra
             jit_compile=False,  # on CPUs convolutions are faster in oneDNN than in XLA
         )
         model.optimizer.build(model.trainable_variables)
-        _program = Program(wanted, model)
+        stochastic = POOLINGS[settings.pool.kind].stochastic(settings.pool)
+        even = models.with_even_regions(model, network, settings.pool) if stochastic else None
+        _program = Program(wanted, model, even)
     models.initialise(_program.model, settings.seed)
     return _program
 
@@ -238,7 +242,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 def _test(
-    model: keras.Model,
+    program: Program,
     settings: Settings,
     arrays: datasets.Arrays,
     history: list[dict[str, float]],
@@ -247,10 +251,11 @@ def _test(
     """Predictions, metrics and seconds of the final test: one pass, and the average of `repeats` passes.
 
     The one pass is that after the last epoch (`tested`), or the same again where further passes follow it. The
-    average sums probabilities, as Graham's repeat tests do.
+    average sums probabilities, as Graham's repeat tests do. A deterministic pass, over even regions, stands beside.
     """
     began = time.perf_counter()
-    repeats = settings.repeats if POOLINGS[settings.pool.kind].stochastic else 1
+    model = program.model
+    repeats = settings.repeats if POOLINGS[settings.pool.kind].stochastic(settings.pool) else 1
     labels = arrays.test_labels
     with models.test_streams(model, settings.seed, settings.budget.epochs):
         known = tested if repeats == 1 else None
@@ -261,6 +266,7 @@ def _test(
             if number == repeats or number & (number - 1) == 0:
                 by_repeats[str(number)] = score(total / number, labels)[1]
     loss, accuracy = score(one_pass, labels)
+    even = one_pass if program.even is None else test_pass(program.even, arrays.test_images)
     metrics = {
         "test_accuracy": accuracy,
         "test_error": 1 - accuracy,
@@ -268,14 +274,19 @@ def _test(
         "averaged_accuracy": by_repeats[str(repeats)],
         "accuracy_by_repeats": by_repeats,
         "repeats": repeats,
+        "deterministic_accuracy": score(even, labels)[1],
         "train_loss": history[-1]["train_loss"],
     }
-    predictions = {
-        "one_pass": one_pass.astype(np.float16),
-        "averaged": (total / repeats).astype(np.float16),
-        "labels": labels,
-    }
-    return predictions, metrics, time.perf_counter() - began
+    predictions = {"one_pass": one_pass, "averaged": total / repeats, "deterministic": even}
+    kept = {name: _as_kept(settings.predictions, array) for name, array in predictions.items()} | {"labels": labels}
+    return kept, metrics, time.perf_counter() - began
+
+
+def _as_kept(form: str, probabilities: np.ndarray) -> np.ndarray:
+    """What a record keeps of (images, classes) probabilities: them, or the most probable class of each image."""
+    if form == "probabilities":
+        return probabilities.astype(np.float16)
+    return probabilities.argmax(axis=1).astype(np.uint8)
 
 
 def _examples(settings: Settings, available: int) -> int:
