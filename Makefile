@@ -37,6 +37,7 @@ test-all: $(READY_TEST)  ## all tests
 
 lint: $(READY_TEST)  ## ruff and mypy
 	@$(PYTHON) -m ruff check src tests benchmarks
+	@$(PYTHON) -m ruff format --check --quiet src tests benchmarks
 	@$(PYTHON) -m mypy
 
 bench: $(READY_TEST)  ## measure our pooling beside the peers'

@@ -203,8 +203,7 @@ def peak_memory(repeats: int) -> list[Row]:
         return [Row(measure, "", None, 1, 0.8, "less", "MiB", note="skipped: read from /proc, on Linux only")]
     command = [sys.executable, __file__, "--peak-memory"]
     ours, theirs = (
-        float(subprocess.check_output([*command, name], text=True).split()[-1])
-        for name in ("fracpool", "tensorflow")
+        float(subprocess.check_output([*command, name], text=True).split()[-1]) for name in ("fracpool", "tensorflow")
     )
     case = "2-conv network, batch 1024, above the process before"
     return [Row(measure, case, ours / theirs, 1, 0.8, "less", "MiB", ours, theirs)]
@@ -222,9 +221,7 @@ def first_call(repeats: int) -> list[Row]:
         seconds.append(time.perf_counter() - began)
     low, value, high = np.percentile(seconds, [25, 50, 75])
     case = f"{batch}×{side}×{side}×{channels}, ratio {ratio}"
-    return [
-        Row("first call, seconds", case, value, 1.5, 0.5, "less", "s", value, None, (low, high), len(seconds))
-    ]
+    return [Row("first call, seconds", case, value, 1.5, 0.5, "less", "s", value, None, (low, high), len(seconds))]
 
 
 # Networks

@@ -58,9 +58,7 @@ def run(backend: str, *command: str) -> None:
         pytest.skip(f"{backend} is not installed: it is the optional extra fracpool[{backend}]")
     path = os.pathsep.join([str(HERE.parent / "src"), str(HERE), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, *command], env=environment, cwd=HERE.parent, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, *command], env=environment, cwd=HERE.parent, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
 
 

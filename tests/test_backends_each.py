@@ -113,9 +113,7 @@ def test_nan_wins():
     assert np.isnan(y).sum() == 1
     assert np.isnan(y[0, 0, 0, 1])
     dx = to_numpy(
-        gradient(
-            lambda x: ops.sum(fracpool.max_pool_regions(x, [0, 4, 9], [0, 5, 8])), ops.convert_to_tensor(x)
-        )
+        gradient(lambda x: ops.sum(fracpool.max_pool_regions(x, [0, 4, 9], [0, 5, 8])), ops.convert_to_tensor(x))
     )
     assert dx[0, 3, 4, 1] == 1
     assert dx.sum() == 2 * 2 * 2 * 3
@@ -140,9 +138,7 @@ def test_large_windows_are_walked_by_a_loop():
     y, dx = reference.pool(x, rows, cols, dy=dy)
     dy = ops.convert_to_tensor(dy)
     np.testing.assert_array_equal(to_numpy(fracpool.max_pool_regions(x, rows, cols)), y)
-    slope = gradient(
-        lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols) * dy), ops.convert_to_tensor(x)
-    )
+    slope = gradient(lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols) * dy), ops.convert_to_tensor(x))
     np.testing.assert_array_equal(to_numpy(slope), dx)
 
 
@@ -175,9 +171,7 @@ def test_layer_draws_new_regions_and_the_same_stream_for_the_same_seed(mode, per
     x = values()
 
     def stream(seed):
-        layer = FractionalMaxPooling2D(
-            1.6, regions_per=per, pseudo_random=pseudo_random, seed=seed, **MODES[mode]
-        )
+        layer = FractionalMaxPooling2D(1.6, regions_per=per, pseudo_random=pseudo_random, seed=seed, **MODES[mode])
         return np.stack([to_numpy(layer(x, training=training)) for training in (True, False, False, True)])
 
     first, again, other = stream(1), stream(1), stream(2)

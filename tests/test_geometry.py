@@ -73,9 +73,7 @@ def test_layers_for():
         geometry.layers_for(32, 1.0, 4)
 
 
-@pytest.mark.parametrize(
-    ("size", "out"), [(15, 10), (28, 19), (9, 9), (7, 1), (11, 10), (24, 7), (13, 12), (36, 24)]
-)
+@pytest.mark.parametrize(("size", "out"), [(15, 10), (28, 19), (9, 9), (7, 1), (11, 10), (24, 7), (13, 12), (36, 24)])
 def test_pattern_counts(size, out):
     grid = np.linspace(0, regions.largest_u(size, out), 20_001)
     pseudorandom = {tuple(regions.pseudorandom_boundaries(size, out, u)) for u in grid}

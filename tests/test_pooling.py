@@ -97,9 +97,7 @@ def test_where_tensorflow_fails_we_do_not():
     assert fracpool.fractional_max_pool(x.astype("float16"), 1.5)[0].dtype == tf.float16
 
 
-@pytest.mark.parametrize(
-    ("size", "window", "out"), [((11, 9), 2, (6, 5)), ((12, 7), 3, (10, 2)), ((8, 8), 4, (3, 5))]
-)
+@pytest.mark.parametrize(("size", "window", "out"), [((11, 9), 2, (6, 5)), ((12, 7), 3, (10, 2)), ((8, 8), 4, (3, 5))])
 def test_fixed_windows_equal_pytorch(size, window, out):
     torch = pytest.importorskip("torch", reason="torch is the optional extra fracpool[torch]")
     rng = np.random.default_rng(0)
@@ -111,12 +109,7 @@ def test_fixed_windows_equal_pytorch(size, window, out):
     their_y = layer(their_x)
     their_y.backward(torch.tensor(dy))
     cols, rows = (
-        np.array(
-            [
-                [regions.fixed_starts(size[axis], out[axis], window, u) for u in image]
-                for image in samples[..., i]
-            ]
-        )
+        np.array([[regions.fixed_starts(size[axis], out[axis], window, u) for u in image] for image in samples[..., i]])
         for i, axis in ((0, 1), (1, 0))
     )
     last = (0, 2, 3, 1)
@@ -187,9 +180,7 @@ def test_backup_and_restore_continues_the_stream(tmp_path):
     def model():
         keras.utils.set_random_seed(7)
         layer = FractionalMaxPooling2D(1.5, seed=1)
-        model = keras.Sequential(
-            [keras.Input((9, 8, 2)), layer, keras.layers.Flatten(), keras.layers.Dense(1)]
-        )
+        model = keras.Sequential([keras.Input((9, 8, 2)), layer, keras.layers.Flatten(), keras.layers.Dense(1)])
         model.compile("sgd", "mse")
         return model
 

@@ -140,9 +140,7 @@ def test_rows_and_columns_are_independent():
 
 def test_fixed_windows_of_the_layer_have_the_form_of_fixed_starts():
     rows, _ = layer_boundaries(11, 1.6, window=3, pseudo_random=True)
-    allowed = {
-        tuple(regions.fixed_starts(11, 6, 3, u) + 2.0) for u in np.linspace(0, 1, 500, endpoint=False)
-    }
+    allowed = {tuple(regions.fixed_starts(11, 6, 3, u) + 2.0) for u in np.linspace(0, 1, 500, endpoint=False)}
     assert set(rows) == allowed
 
 

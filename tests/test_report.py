@@ -452,9 +452,7 @@ def test_without_arguments_it_takes_the_quick_results(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("case", ["missing", "empty", "file", "unwritable"])
-def test_bad_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
-) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
     folder = tmp_path / "results"
     if case == "empty":
         folder.mkdir()

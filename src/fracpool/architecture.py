@@ -68,9 +68,7 @@ class Network:
 NO_NETWORK = Network(())  # of a task that trains none
 
 
-def network(
-    model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int], classes: int
-) -> Network:
+def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int], classes: int) -> Network:
     """The network for images of `shape` (height, width, channels).
 
     Raises:
@@ -85,9 +83,7 @@ def network(
     layers = _Stack(shape)
     if model.pad_to is not None:
         if model.pad_to < max(shape[:2]):
-            raise SettingsError(
-                f"model.pad_to={model.pad_to}: must be null or at least the image's {max(shape[:2])}"
-            )
+            raise SettingsError(f"model.pad_to={model.pad_to}: must be null or at least the image's {max(shape[:2])}")
         layers.add("pad", "pad", height=model.pad_to, width=model.pad_to)
     for number in range(1, model.conv_layers + 1):
         _add_block(layers, number, model, pool)
@@ -180,9 +176,7 @@ class _Stack:
         self.height = self.height if height is None else height
         self.width = self.width if width is None else width
         self.channels = self.channels if channels is None else channels
-        self.layers.append(
-            Layer(name, kind, self.height, self.width, self.channels, units, kernel, parameters, macs)
-        )
+        self.layers.append(Layer(name, kind, self.height, self.width, self.channels, units, kernel, parameters, macs))
 
     def add_conv(self, name: str, filters: int, kernel: int) -> None:
         """A 'same' convolution with bias."""

@@ -50,9 +50,7 @@ def window(value: Any, overlapping: bool) -> int | None:
     if not _is_whole(value) or value < 1:
         raise ValueError(f"window={value!r}: must be None or a whole number from 1 to the size of the input")
     if overlapping:
-        raise ValueError(
-            f"overlapping={overlapping}: must be False with window={value!r}, which overlaps by itself"
-        )
+        raise ValueError(f"overlapping={overlapping}: must be False with window={value!r}, which overlaps by itself")
     return int(value)
 
 
@@ -85,9 +83,7 @@ def data_format(value: Any) -> str:
 def image_batch(value: Any, name: str) -> None:
     """Rank and dtype of the input of a pool."""
     if len(value.shape) != 4:
-        raise ValueError(
-            f"{name} has shape {tuple(value.shape)}: must be of rank 4, (batch, height, width, channels)"
-        )
+        raise ValueError(f"{name} has shape {tuple(value.shape)}: must be of rank 4, (batch, height, width, channels)")
     dtype = keras.backend.standardize_dtype(value.dtype)
     if not dtype.startswith(("float", "bfloat", "int", "uint")):
         raise ValueError(f"{name} has dtype {dtype}: must be a real float or integer type")
@@ -103,9 +99,7 @@ def axis(size: int, out: int, ratio: float | None, width: int | None, name: str)
         raise ValueError(f"window={width}: must be from 1 to the input's {name}, {size}")
 
 
-def boundaries_form(
-    name: str, shape: tuple[Any, ...], dtype: str, value_shape: tuple[Any, ...], least: int
-) -> None:
+def boundaries_form(name: str, shape: tuple[Any, ...], dtype: str, value_shape: tuple[Any, ...], least: int) -> None:
     """Rank, leading dimensions, length and dtype of boundaries or starts."""
     count, _, _, channels = value_shape
     leading = {1: (), 2: (count,), 3: (count, channels)}.get(len(shape))

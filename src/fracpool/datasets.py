@@ -163,9 +163,7 @@ def _load_tfds(name: str, root: str) -> Arrays:
     dataset = DATASETS[name]
     halves = []
     for split in ("train", "test"):
-        loaded = tfds.load(
-            f"{name}:{dataset.version}", split=split, data_dir=root, download=False, batch_size=-1
-        )
+        loaded = tfds.load(f"{name}:{dataset.version}", split=split, data_dir=root, download=False, batch_size=-1)
         halves += [loaded["image"].numpy(), loaded["label"].numpy().astype(np.uint8)]
     return Arrays(*halves)
 

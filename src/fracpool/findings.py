@@ -408,9 +408,7 @@ def _compare_better(
     )
 
 
-def _matched_parts(
-    results: Results, experiment: Experiment, spec: Mapping[str, Any], whole: Part
-) -> list[Part]:
+def _matched_parts(results: Results, experiment: Experiment, spec: Mapping[str, Any], whole: Part) -> list[Part]:
     """One part for each pair of variants of equal final size: the deeper against the shallower."""
     pairs: list[tuple[Variant, Variant]] = []
     _attempt(whole, lambda: pairs.extend(_equal_final_size(experiment, spec)))

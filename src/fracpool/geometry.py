@@ -166,9 +166,7 @@ def warnings(in_size: int, ratio: float) -> list[str]:
     found = []
     if in_size % out == 0:
         whole = in_size // out
-        found.append(
-            f"{in_size} / {out} is exactly {whole}: all regions are alike, as in {whole}×{whole} max pooling"
-        )
+        found.append(f"{in_size} / {out} is exactly {whole}: all regions are alike, as in {whole}×{whole} max pooling")
     elif (patterns := pseudorandom_patterns(in_size, out)) <= FEW_PATTERNS:
         found.append(f"only {patterns} pseudorandom patterns along an axis from {in_size} to {out}")
     exact = math.floor(in_size / ratio)
@@ -208,9 +206,7 @@ def table(in_size: int, ratio: float, layers: int) -> str:
     notes = []
     for number, (size, out) in enumerate(pairwise(chain), start=1):
         small, rest = divmod(size, out)
-        regions = " + ".join(
-            f"{count}×{cells}" for count, cells in ((out - rest, small), (rest, small + 1)) if count
-        )
+        regions = " + ".join(f"{count}×{cells}" for count, cells in ((out - rest, small), (rest, small + 1)) if count)
         patterns = _count(random_patterns(size, out)), _count(pseudorandom_patterns(size, out))
         rows.append((str(number), str(size), str(out), f"{size / out:.3f}", regions, *patterns))
         notes += [f"pool {number}: {note}" for note in warnings(size, ratio)]

@@ -103,9 +103,7 @@ def max_pool_regions(
         _given(name, given, value, axis, overlapping, window)
         for axis, (name, given) in enumerate(zip(names, (rows, cols), strict=True), start=1)
     ]
-    windows = Windows(
-        overlapping, window, (limits[0][0], limits[1][0]), (limits[0][1], limits[1][1])
-    )
+    windows = Windows(overlapping, window, (limits[0][0], limits[1][0]), (limits[0][1], limits[1][1]))
     rows, cols = (ops.cast(ops.convert_to_tensor(given), "int32") for given in (rows, cols))
     rank = max(2, len(rows.shape), len(cols.shape))
     return pool(value, Regions(_lifted(rows, rank), _lifted(cols, rank)), windows)
@@ -171,9 +169,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         if (pooling_ratio is None) == (output_size is None):
-            raise ValueError(
-                f"pooling_ratio={pooling_ratio!r}, output_size={output_size!r}: exactly one must be given"
-            )
+            raise ValueError(f"pooling_ratio={pooling_ratio!r}, output_size={output_size!r}: exactly one must be given")
         self.pooling_ratio = None if pooling_ratio is None else arguments.ratios(pooling_ratio)
         self.output_size = None if output_size is None else arguments.output_sizes(output_size)
         self.pseudo_random = arguments.flag(pseudo_random, "pseudo_random")
@@ -228,8 +224,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
     def _regions(self, axes: Sequence[_Axis], leading: tuple[Any, ...]) -> Regions:
         """New regions: boundaries or starts, shape leading + (n,)."""
         rows, cols = (
-            draw(axis.size, axis.out, leading, self.pseudo_random, self.window, self.seed_generator)
-            for axis in axes
+            draw(axis.size, axis.out, leading, self.pseudo_random, self.window, self.seed_generator) for axis in axes
         )
         return Regions(rows, cols)
 

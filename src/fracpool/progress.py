@@ -125,9 +125,7 @@ class LiveReporter(Reporter):
         done = self.estimate.done_work + work_in_run if self.estimate.work else self.estimate.done_runs
         left = self._time_left(work_in_run).removeprefix(" · ")
         width = max(10, self.console.width - self.bar_width - len(left) - 11)
-        self.bars.update(
-            self.all_runs, completed=done, description=text[:width] if text else None, state=left
-        )
+        self.bars.update(self.all_runs, completed=done, description=text[:width] if text else None, state=left)
 
 
 _SILENT = Reporter()

@@ -103,9 +103,7 @@ class Record:
         try:
             return str(self.data["files"][name])
         except KeyError:
-            raise RecordError(
-                f"{self.folder / RECORD_FILE}: the run has no {name} (status {self.status})"
-            ) from None
+            raise RecordError(f"{self.folder / RECORD_FILE}: the run has no {name} (status {self.status})") from None
 
 
 @dataclass
@@ -225,9 +223,7 @@ def read_record(folder: Path, verify_files: bool = False) -> Record:
     path = folder / RECORD_FILE
     data = _parse_json(path)
     if data.get("run_id") != folder.name:
-        raise RecordError(
-            f"{path}: holds run {data.get('run_id')!r}, not {folder.name!r}; it was moved or edited"
-        )
+        raise RecordError(f"{path}: holds run {data.get('run_id')!r}, not {folder.name!r}; it was moved or edited")
     if data.get("status") not in STATUSES:
         raise RecordError(f"{path}: status {data.get('status')!r} is none of {', '.join(STATUSES)}")
     missing = [k for k in ("config", "geometry", "metrics", "seed", "variant_id", "files") if k not in data]
@@ -320,7 +316,5 @@ def _read_bounded(path: Path, limit: int, checksum: str | None = None) -> bytes:
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
-        raise RecordError(
-            f"{path}: differs from the checksum in {RECORD_FILE}; set the folder aside and run it again"
-        )
+        raise RecordError(f"{path}: differs from the checksum in {RECORD_FILE}; set the folder aside and run it again")
     return content

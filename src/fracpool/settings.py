@@ -150,9 +150,7 @@ def _drop_foreign_pool_fields(pool: PoolSettings, sweep: bool) -> list[str]:
     require(pool.kind in POOLINGS, "pool.kind", pool.kind, one_of(POOLINGS))
     known = POOLINGS[pool.kind].settings
     foreign = [
-        f.name
-        for f in fields(pool)
-        if f.name != "kind" and f.name not in known and getattr(pool, f.name) is not None
+        f.name for f in fields(pool) if f.name != "kind" and f.name not in known and getattr(pool, f.name) is not None
     ]
     if foreign and not sweep:
         name = foreign[0]

@@ -74,9 +74,7 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
     if whole.missing_data and whole.settings.missing_data == "error":
         for settings in _one_per_dataset(whole):
             datasets.obtain(settings.dataset)
-        whole = replace(
-            whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None
-        )
+        whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
     prepare_folder(whole.store)
     pending = [] if whole.missing_data else whole.pending()
     _write_sweep(whole)

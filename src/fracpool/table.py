@@ -456,9 +456,7 @@ def _texts(values: Any) -> list[str]:
     return [text(value) for value in values or ()]
 
 
-def _loose(
-    runs: pd.DataFrame, experiments: Iterable[Experiment], records: Mapping[str, Record]
-) -> list[Experiment]:
+def _loose(runs: pd.DataFrame, experiments: Iterable[Experiment], records: Mapping[str, Record]) -> list[Experiment]:
     """The experiment of the runs that no sweep file names (made by single calls), if there are any."""
     named = {run for e in experiments for run in (*e.planned, *e.older)}
     loose = runs[~runs["run_id"].isin(named)]
@@ -466,9 +464,7 @@ def _loose(
         return []
     first = loose.drop_duplicates("variant_id")
     found = [records[run].data for run in first["run_id"]]
-    names = distinct_names(
-        [(label, flatten(d["config"])) for label, d in zip(first["label"], found, strict=True)]
-    )
+    names = distinct_names([(label, flatten(d["config"])) for label, d in zip(first["label"], found, strict=True)])
     variants = [
         Variant(id_, name, d["config"], d["geometry"])
         for id_, name, d in zip(first["variant_id"], names, found, strict=True)

@@ -143,9 +143,7 @@ def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return _fold(count, step, value_at(0))
 
 
-def spread(
-    y: Tensor, code: Tensor, regions: Regions, windows: Windows, size: tuple[Tensor, Tensor]
-) -> Tensor:
+def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, size: tuple[Tensor, Tensor]) -> Tensor:
     """Each window's value of y at the place that `code` names, 0 elsewhere, overlaps added: the gradient.
 
     Overlaps are added in the order of the windows, as TensorFlow does. Shape (N, *size, C).
