@@ -10,14 +10,17 @@ bench.json and bench.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import importlib.util
+import io
 import json
 import os
 import platform
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -83,7 +86,7 @@ def main() -> int:
     keep_freed_memory()
     repeats = 7 if given.quick else 60
     rows: list[Row] = []
-    for measure in (first_call, ops_and_peers, torch_peer, training, peak_memory):
+    for measure in (first_call, ops_and_peers, torch_peer, training, peak_memory, harness):
         print(f"… {measure.__name__}", file=sys.stderr, flush=True)
         rows += measure(repeats)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -209,6 +212,47 @@ def peak_memory(repeats: int) -> list[Row]:
     return [Row(measure, case, ours / theirs, 1, 0.8, "less", "MiB", ours, theirs)]
 
 
+def harness(repeats: int) -> list[Row]:
+    """A whole run by `fracpool.train`, record and all, beside the same network in a script that calls model.fit
+    with the test set as validation data; both from building the network on, imports and data loading done."""
+    from fracpool import datasets, train
+    from fracpool.settings import DatasetSettings
+
+    arrays = datasets.load(DatasetSettings("mnist5k"))
+    epochs = 5
+
+    def script() -> None:
+        keras.backend.clear_session()
+        layers: list[Any] = [keras.Input((28, 28, 1))]
+        for filters in (32, 64):
+            layers += [keras.layers.Conv2D(filters, 3, padding="same"), keras.layers.MaxPooling2D(2)]
+            layers += [keras.layers.Activation("elu")]
+        layers += [keras.layers.Flatten(), keras.layers.Dense(128, "elu"), keras.layers.Dense(10)]
+        model = keras.Sequential(layers)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+        images, tests = (a.astype("float32") / 255 for a in (arrays.train_images, arrays.test_images))
+        validation = (tests, arrays.test_labels)
+        labels = arrays.train_labels
+        model.fit(images, labels, batch_size=100, epochs=epochs, verbose=0, validation_data=validation)
+
+    with tempfile.TemporaryDirectory() as folder:
+        seeds = iter(range(1000))
+
+        def ours() -> None:
+            # Each call has another learning rate: another variant, whose program is built as the script builds its own.
+            seed = next(seeds)
+            command = ["dataset=mnist5k", "pool=max", f"budget.epochs={epochs}", f"seed={seed}"]
+            command += [f"optimizer.learning_rate={1e-3 + seed * 1e-9}", f"results_dir={folder}"]
+            with contextlib.redirect_stdout(io.StringIO()):
+                assert train.main(command) == 0
+
+        times = _in_turns({"ours": ours, "script": script}, max(3, repeats // 10), warm_up=1)
+    case = f"5,000 digits, {epochs} epochs, max pooling"
+    row = _slower("the same network in a model.fit script, one run", case, times["ours"], times["script"], 1.05, 1.0)
+    return [row]
+
+
 def first_call(repeats: int) -> list[Row]:
     """Tracing, compiling and running forward and backward on a shape not seen before."""
     batch, side, channels, ratio = FAR
@@ -290,12 +334,12 @@ def _step(pool: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> Callable[[], 
     return lambda: step(x, dy)
 
 
-def _in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, np.ndarray]:
+def _in_turns(calls: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 3) -> dict[str, np.ndarray]:
     """Milliseconds of each call in each of the repeats, the calls taking turns in an order of chance: a call
     finds the caches as the one before it left them."""
     order = random.Random(0)
     for call in calls.values():
-        for _ in range(3):
+        for _ in range(warm_up):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):

@@ -111,3 +111,15 @@ def test_two_workers_give_the_same_table_as_one(folder):
     serial, parallel = (Store(folder / name / "mine").read().records for name in ("results", "parallel"))
     assert [(r.run_id, r.data["metrics"]) for r in serial] == [(r.run_id, r.data["metrics"]) for r in parallel]
     assert {r.data["environment"]["threads"] for r in serial + parallel} == {1}
+
+
+def test_data_that_go_missing_take_nothing_from_what_was_run(train, folder):
+    cut = ["budget.epochs=1", "budget.train_examples=100", "model.filters=[2,2,2]", "model.dense=[4]", "seed=0"]
+    experiment = ["-m", "+experiment=cifar10_depth", *cut, "pool=max", "model.conv_layers=3", "model.pools=3"]
+    assert train(*experiment, "dataset=mnist5k").code == 0
+    (path,) = folder.rglob("cifar10_depth.json")
+    (run,) = json.loads(path.read_text())["runs"]
+    result = train(*experiment, "dataset.data_dir=nowhere", "missing_data=note")
+    assert (result.code, result.err) == (0, "")
+    sweep = json.loads(path.read_text())
+    assert (sweep["runs"], sweep["not_run"]) == ([run], None)

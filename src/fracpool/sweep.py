@@ -280,6 +280,8 @@ def _write_sweep(whole: Plan) -> None:
         return
     runs = [point.run.run_id for point in whole.points if point.run.run_id]
     before = whole.store.read_sweeps()[0].get(experiment.name, {})
+    if whole.missing_data:  # data that are out of reach today take nothing from what was run before
+        runs = before.get("runs", [])
     earlier = {*before.get("runs", []), *before.get("older", [])} - set(runs)
     whole.store.write_sweep(
         experiment.name,
@@ -295,7 +297,7 @@ def _write_sweep(whole: Plan) -> None:
             "runs": runs,
             "older": sorted(run for run in earlier if whole.store.folder(run).is_dir()),
             "impossible": [{"label": label, "reason": reason} for label, reason in whole.impossible],
-            "not_run": whole.missing_data,
+            "not_run": None if runs else whole.missing_data,
         },
     )
 
