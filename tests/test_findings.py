@@ -17,7 +17,7 @@ from scipy import stats
 
 from fracpool import estimates, findings, table
 from fracpool.findings import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
-from fracpool.records import Record
+from fracpool.records import Record, Store
 from fracpool.settings import ExperimentSettings
 
 FMP, MAX = {"pool.kind": "fmp"}, {"pool.kind": "max"}
@@ -252,6 +252,24 @@ def test_mcnemar_compares_the_same_test_images(quick: dict[str, findings.Finding
     assert test["seeds"] == 5
     # FMP is right on 1.2 % fewer of 200 images, whatever the images on which they differ
     assert test["only_b_right"] - test["only_a_right"] == pytest.approx(2.4, abs=1.5)
+
+
+@pytest.mark.parametrize("metric", list(findings.METRICS))
+def test_records_that_keep_classes_only_are_judged_like_those_with_probabilities(tmp_path: Path, metric: str) -> None:
+    configs = [factory.config("max"), factory.config("fmp")]
+    finding = {
+        "F0": {"claim": "c", "parts": [{"kind": "better", "a": MAX, "b": FMP, "margin": 0.005, "metric": metric}]}
+    }
+    runs = factory.sweep(tmp_path, "mnist_swap", configs, range(4), lambda c, rng: _truth(c, rng), finding)
+    (whole,) = findings.judge(table.read(tmp_path))
+    store = Store(tmp_path)
+    for run in runs:
+        record = store.find(run)
+        kept = {n: a if a.ndim == 1 else a.argmax(axis=1).astype(np.uint8) for n, a in record.predictions().items()}
+        store.write({k: v for k, v in record.data.items() if k not in ("files", "schema")}, record.history(), kept)
+    (compact,) = findings.judge(table.read(tmp_path))
+    assert compact == whole
+    assert compact.parts[0].numbers["mcnemar"]["seeds"] == 4
 
 
 def test_mcnemar_p_value_is_the_exact_binomial() -> None:
