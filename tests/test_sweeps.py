@@ -123,3 +123,14 @@ def test_data_that_go_missing_take_nothing_from_what_was_run(train, folder):
     assert (result.code, result.err) == (0, "")
     sweep = json.loads(path.read_text())
     assert (sweep["runs"], sweep["not_run"]) == ([run], None)
+
+
+def test_an_experiment_may_leave_points_of_its_grid_out(train, folder):
+    grid = ["-m", "dataset=mnist5k", "pool=max,fmp", "model.dense=[44],[128]", "seed=0", "plan=true"]
+    left = "experiment.leave_out=[{pool.kind:max,model.dense:[44]}]"
+    assert "4 runs of 4 variants" in train(*grid).out
+    assert "3 runs of 3 variants" in train(*grid, left).out
+    result = train(*grid, "experiment.leave_out=[{pool.kin:max}]")
+    assert result.code == 2
+    assert "experiment.leave_out" in result.err
+    assert len(result.err.strip().splitlines()) == 1

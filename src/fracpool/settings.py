@@ -92,6 +92,7 @@ class ExperimentSettings:
     title: str = ""
     question: str = ""
     findings: dict[str, Any] = field(default_factory=dict)
+    leave_out: list[Any] = field(default_factory=list)  # points of the grid: [{pool.kind: fmp, model.pools: 3}, …]
 
 
 @dataclass

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -148,6 +149,8 @@ def _plan(composer: _Composer, grid: list[list[Override]]) -> Plan:
     missing = None
     settings: Settings | None = None
     for settings, overrides in _all_settings(composer, grid):
+        if _is_left_out(settings):
+            continue
         try:
             run = plan(settings)
         except ImpossibleNetwork as error:
@@ -166,6 +169,20 @@ def _plan(composer: _Composer, grid: list[list[Override]]) -> Plan:
         impossible=list(impossible.items()),
         missing_data=missing,
     )
+
+
+def _is_left_out(settings: Settings) -> bool:
+    """Whether the experiment does not want this point of its grid: one of `leave_out` holds for it."""
+    try:
+        return any(
+            all(reduce(getattr, key.split("."), settings) == value for key, value in pattern.items())
+            for pattern in settings.experiment.leave_out
+        )
+    except AttributeError as error:
+        raise SettingsError(
+            f"experiment.leave_out={settings.experiment.leave_out}: must be a list of settings and values, such as "
+            f"[{{pool.kind: fmp, model.pools: 3}}] ({error})"
+        ) from error
 
 
 def _all_settings(composer: _Composer, grid: list[list[Override]]) -> Iterator[tuple[Settings, list[str]]]:
