@@ -36,6 +36,7 @@ WRONG = [
     ("pool.window=2 pool.overlapping=true", ["pool.window=2", "pool.overlapping"]),
     ("pool.window=29 dataset=mnist5k", ["28×28"]),
     ("pool.regions_per=image", ["pool.regions_per=image", "batch, sample, channel, run"]),
+    ("model.batch_norm_momentum=1.5", ["model.batch_norm_momentum=1.5", "0 ≤ momentum < 1"]),
     ("predictions=all", ["predictions=all", "probabilities, classes"]),
     ("pool.pseudo_random=perhaps", ["pool.pseudo_random=perhaps", "true or false"]),
     ("pool=max pool.ratio=1.4", ["pool.ratio=1.4", "pool=fmp"]),

@@ -141,9 +141,9 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     typed = OmegaConf.merge(OmegaConf.structured(Settings), plain)
     settings = cast(Settings, OmegaConf.to_object(typed))
     ignored = _drop_foreign_pool_fields(settings.pool, sweep)
+    check(settings)
     if not settings.model.batch_norm:  # what has no effect makes no other run
         settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
-    check(settings)
     return settings, ignored
 
 

@@ -127,8 +127,8 @@ def wins(value: Tensor, code: Tensor, best: Tensor, best_code: Tensor) -> Tensor
 def _beats(value: Tensor, best: Tensor) -> Tensor:
     """Whether a cell beats all before it in its window: it is larger, or the first NaN.
 
-    Two comparisons, where "greater, or NaN and not NaN before" takes three. Not `~(value <= best)`, which
-    TensorFlow's graph optimiser takes for `value > best`, so that a NaN is lost.
+    Two comparisons, where "greater, or NaN and not NaN before" takes three. Not `~(value <= best)`: in
+    a compiled reduction that was seen to lose a NaN, as `value > best` does.
     """
     return ops.where(value <= best, False, ops.equal(best, best))
 
