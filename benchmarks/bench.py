@@ -250,7 +250,26 @@ def harness(repeats: int) -> list[Row]:
         times = _in_turns({"ours": ours, "script": script}, max(3, repeats // 10), warm_up=1)
     case = f"5,000 digits, {epochs} epochs, max pooling"
     row = _slower("the same network in a model.fit script, one run", case, times["ours"], times["script"], 1.05, 1.0)
-    return [row]
+    return [row, _overhead_in_a_sweep(3 if repeats < 10 else 5)]
+
+
+def _overhead_in_a_sweep(seeds: int) -> Row:
+    """What runs of a sweep cost beside training and testing, by their own records: building the network, loading
+    the checkpoint, writing the record."""
+    from fracpool import train
+
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["-m", "dataset=mnist5k", "pool=max,fmp", "pool.ratio=1.4,1.47", "budget.epochs=2"]
+        command += [f"seed=range({seeds})", f"results_dir={folder}"]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            assert train.main(command) == 0
+        records = [json.loads(file.read_text()) for file in Path(folder).glob("mine/runs/*/record.json")]
+    seconds = [record["timings"]["overhead_seconds"] for record in records]
+    low, value, high = np.percentile(seconds, [25, 50, 75])
+    note = f"most: {max(seconds):.2f} s"
+    row = Row("overhead of a run in a sweep, seconds", f"3 variants, {seeds} seeds each", value, 0.5, 0.2, "less", "s")
+    row.ours, row.spread, row.repeats, row.note = value, (low, high), len(seconds), f"most: {max(seconds):.2f} s"
+    return row
 
 
 def first_call(repeats: int) -> list[Row]:

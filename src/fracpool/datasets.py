@@ -129,8 +129,10 @@ def training_batches(arrays: Arrays, examples: int, batch_size: int, seed: int, 
     def gather(order: Any) -> Any:
         return tf.cast(tf.gather(images, order), tf.float32) / 255.0, tf.gather(labels, order)
 
+    options = tf.data.Options()
+    options.autotune.enabled = False  # nothing to tune, and its thread can hold up the end of a run by seconds
     epochs = tf.data.Dataset.counter(start=first_epoch)
-    return epochs.flat_map(epoch_order).map(gather, num_parallel_calls=1).prefetch(2)
+    return epochs.flat_map(epoch_order).map(gather, num_parallel_calls=1).prefetch(2).with_options(options)
 
 
 def _chosen(available: int, examples: int) -> np.ndarray:

@@ -7,7 +7,6 @@ before it in the process.
 
 from __future__ import annotations
 
-import gc
 import time
 import traceback
 from collections.abc import Callable
@@ -45,6 +44,21 @@ class Program:
     even: keras.Model | None
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came of the training of a run in this process.
+
+    Attributes:
+        first: The epoch it went on from; 0 is the start.
+        probabilities: The test pass after the last epoch; None if all epochs were done before.
+        test_seconds: Taken by the test passes after the epochs.
+    """
+
+    first: int
+    probabilities: np.ndarray | None = None
+    test_seconds: float = 0.0
+
+
 _program: Program | None = None
 
 
@@ -67,9 +81,15 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
         arrays = datasets.load(settings.dataset)
         data = _describe_data(settings, arrays)
         program = _program_for(settings, network, len(arrays.train_images))
-        resumed, tested = _train(program, settings, arrays, history, store, run_id, reporter)
-        predictions, metrics, timings["test_seconds"] = _test(program, settings, arrays, history, tested)
-        outcome["resumed_at_epoch"] = resumed
+        trained = _train(program, settings, arrays, history, store, run_id, reporter)
+        predictions, metrics, test_seconds = _test(program, settings, arrays, history, trained.probabilities)
+        outcome["resumed_at_epoch"] = trained.first
+        computing = sum(row["seconds"] for row in history[trained.first :]) + trained.test_seconds + test_seconds
+        timings = {
+            "epoch_test_seconds": trained.test_seconds,
+            "test_seconds": test_seconds,
+            "overhead_seconds": time.perf_counter() - began - computing,
+        }
     except StorageError:
         raise
     except Diverged as error:
@@ -86,7 +106,6 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
     if outcome["status"] == "failed":
         _forget_program()  # not in the handler above: while it lasts the error holds on to all that it passed through
     timings |= _timings(history)
-    timings["overhead_seconds"] = time.perf_counter() - began - _train_and_test_seconds(timings)
     record = store.write(
         {
             **outcome,
@@ -108,7 +127,8 @@ def _program_for(settings: Settings, network: Network, available: int) -> Progra
     global _program
     wanted = variant_id(settings)
     if _program is None or _program.variant_id != wanted:
-        _forget_program()
+        if _program is not None:
+            _forget_program()
         model = models.build(network, settings.model, settings.pool)
         examples = _examples(settings, available)
         steps = -(-examples // settings.budget.batch_size)
@@ -135,8 +155,7 @@ def _forget_program() -> None:
     registered = gradient_registry._registry
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
-    keras.backend.clear_session()
-    gc.collect()
+    keras.backend.clear_session()  # which collects garbage
 
 
 def _train(
@@ -147,35 +166,30 @@ def _train(
     store: Store,
     run_id: str,
     reporter: Reporter,
-) -> tuple[int, np.ndarray | None]:
-    """Trains to the end of the budget, filling `history`.
-
-    Returns:
-        The epoch it went on from (0: the start), and the test pass after the last epoch (None if all was done).
-    """
+) -> Trained:
+    """Trains to the end of the budget, from the checkpoint if there is one, filling `history`."""
     folder = store.unfinished(run_id)
     history += checkpoint.restore(folder, program.model)
     first = len(history)
     epochs = settings.budget.epochs
     if first:
         reporter.note(f"goes on after epoch {first} of {epochs}")
-    tested = None
-    if first < epochs:
-        examples = _examples(settings, len(arrays.train_images))
-        batch = settings.budget.batch_size
-        keep = partial(checkpoint.save, folder, program.model, history)
-        watch = _EpochWatch(settings, arrays, history, keep, reporter)
-        program.model.fit(
-            datasets.training_batches(arrays, examples, batch, settings.seed, first),
-            steps_per_epoch=-(-examples // batch),
-            initial_epoch=first,
-            epochs=epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[watch],
-        )
-        tested = watch.probabilities
-    return first, tested
+    if first == epochs:
+        return Trained(first)
+    examples = _examples(settings, len(arrays.train_images))
+    batch = settings.budget.batch_size
+    keep = partial(checkpoint.save, folder, program.model, history)
+    watch = _EpochWatch(settings, arrays, history, keep, reporter)
+    program.model.fit(
+        datasets.training_batches(arrays, examples, batch, settings.seed, first),
+        steps_per_epoch=-(-examples // batch),
+        initial_epoch=first,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[watch],
+    )
+    return Trained(first, watch.probabilities, watch.test_seconds)
 
 
 class _EpochWatch(keras.callbacks.Callback):
@@ -196,6 +210,7 @@ class _EpochWatch(keras.callbacks.Callback):
         self.steps = -(-self.examples // settings.budget.batch_size)
         self.began = 0.0
         self.probabilities: np.ndarray | None = None
+        self.test_seconds = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.began = time.perf_counter()
@@ -216,8 +231,10 @@ class _EpochWatch(keras.callbacks.Callback):
         self.history.append(row)
         if not np.isfinite(row["train_loss"]):
             raise Diverged(f"the training loss was {row['train_loss']} in epoch {done}")
+        began = time.perf_counter()
         with models.test_streams(self.model, self.seed, done):
             self.probabilities = test_pass(self.model, self.arrays.test_images)
+        self.test_seconds += time.perf_counter() - began
         row["test_loss"], row["test_accuracy"] = score(self.probabilities, self.arrays.test_labels)
         self.save()
         self.reporter.epoch_done(row)
@@ -318,7 +335,3 @@ def _timings(history: list[dict[str, float]]) -> dict[str, float | None]:
         "seconds_per_epoch": usual,
         "compile_seconds": max(0.0, seconds[0] - usual),
     }
-
-
-def _train_and_test_seconds(timings: dict[str, float | None]) -> float:
-    return (timings.get("train_seconds") or 0.0) + (timings.get("test_seconds") or 0.0)
