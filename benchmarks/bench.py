@@ -266,7 +266,6 @@ def _overhead_in_a_sweep(seeds: int) -> Row:
         records = [json.loads(file.read_text()) for file in Path(folder).glob("mine/runs/*/record.json")]
     seconds = [record["timings"]["overhead_seconds"] for record in records]
     low, value, high = np.percentile(seconds, [25, 50, 75])
-    note = f"most: {max(seconds):.2f} s"
     row = Row("overhead of a run in a sweep, seconds", f"3 variants, {seeds} seeds each", value, 0.5, 0.2, "less", "s")
     row.ours, row.spread, row.repeats, row.note = value, (low, high), len(seconds), f"most: {max(seconds):.2f} s"
     return row
