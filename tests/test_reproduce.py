@@ -48,12 +48,14 @@ def test_the_quick_profile_from_nothing_and_again(tmp_path):
     verdicts = {f["id"]: f["verdict"] for f in json.loads((results / "findings.json").read_text())["findings"]}
     assert set(verdicts) >= {"F1", "F2", "F3", "F4", "F6"}
     assert verdicts["F1"] == "reproduced"
+    assert re.match(r"5 experiments, \d+ runs to do, \d+ at a time\n", done.stdout), done.stdout  # nothing to tell by
     assert done.stdout.strip().splitlines()[-1].endswith("report.html")
     first = {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()}
 
     began = time.monotonic()
     again = reproduce(tmp_path, "quick", *overrides)
     assert again.returncode == 0
+    assert "experiments, " not in again.stdout
     assert not re.search(r"^\[\d+/\d+\]", again.stdout, re.MULTILINE)  # no run is reported: none was made
     assert {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()} == first
     assert time.monotonic() - began < 30  # 10 s on a machine that does nothing else; measured by hand

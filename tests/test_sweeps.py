@@ -28,6 +28,7 @@ def test_a_plan_runs_nothing(train, folder):
     assert result.code == 0
     assert "12 runs of 3 variants" in result.out
     assert "2 conv, FMP 1.47 random: seed 0,1,2,3" in result.out
+    assert "12 runs to do: no estimate of time" in result.out
     assert list(folder.iterdir()) == []
 
 

@@ -7,15 +7,18 @@ A profile (configs/profiles/) says for each experiment with which overrides it r
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import paths, report, train
+from fracpool import forecast, paths, report, sweep, train
 from fracpool.environment import cores
 from fracpool.messages import nearest
+from fracpool.progress import duration
+from fracpool.records import Store
 from fracpool.settings import SettingsError
 
 
@@ -29,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return train.BAD_INPUT
+    code = _announce(profile, options)
+    if code != train.DONE:
+        return code
     worst = train.DONE
     for number, (experiment, overrides) in enumerate(profile.items(), start=1):
         print(f"— {number} of {len(profile)}: ", end="", flush=True)
@@ -42,6 +48,26 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return train.BAD_INPUT
     return worst
+
+
+def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int:
+    """Says, before hours of work, how many runs are left and about how long they take; nothing where all are done."""
+    store = Store(Path(options.results) / (options.into or options.profile))
+    known = store.read_sweeps()[0]
+    runs = [known[name]["runs"] for name in profile if name in known]
+    if len(runs) == len(profile) and all(store.folder(run).is_dir() for run in itertools.chain(*runs)):
+        return train.DONE
+    with sweep.collecting() as plans:
+        for experiment, overrides in profile.items():
+            code = train.main(_command(experiment, options, overrides))
+            if code != train.DONE:
+                return code
+    points = {point.run.run_id: point.run for plan in plans if not plan.missing_data for point in plan.pending()}
+    trainings = [run for run in points.values() if run.settings.task == "train"]
+    time = forecast.seconds(trainings, forecast.measured(store.read().records), threads=1)
+    about = "" if not time else f", about {duration(time / options.jobs)} by what such runs took here"
+    print(f"{len(profile)} experiments, {len(points)} runs to do, {options.jobs} at a time{about}")
+    return train.DONE
 
 
 def _parser() -> argparse.ArgumentParser:

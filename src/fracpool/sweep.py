@@ -27,7 +27,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fracpool import datasets, environment, identity, progress
+from fracpool import datasets, environment, forecast, identity, progress
 from fracpool.claims import is_free
 from fracpool.description import now
 from fracpool.records import Store
@@ -66,9 +66,26 @@ class Plan:
         return [point for point in self.points if point.run.finished() is None]
 
 
+_collected: list[Plan] | None = None
+
+
+@contextmanager
+def collecting() -> Iterator[list[Plan]]:
+    """Sweeps inside are planned and handed over in the list; nothing of them is printed or runs."""
+    global _collected
+    _collected = []
+    try:
+        yield _collected
+    finally:
+        _collected = None
+
+
 def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) -> list[Any]:
     """Plans and carries out the sweep of `arguments` (overrides, each with one value or several)."""
     whole = _plan(_Composer(config, loader), _grid(arguments, loader))
+    if _collected is not None:
+        _collected.append(whole)
+        return []
     if whole.settings.plan:
         _print_plan(whole)
         return []
@@ -382,6 +399,10 @@ def _print_plan(whole: Plan) -> None:
         print(f"  left out: {label}: {reason}")
     if whole.missing_data:
         print(f"  data missing: {whole.missing_data}")
+        return
+    pending = [point.run for point in whole.pending()]
+    for line in forecast.lines(pending, whole.store.read().records):
+        print(f"  {_count(len(pending), 'run')} to do: {line}")
 
 
 def _count(number: int, what: str) -> str:
