@@ -26,7 +26,9 @@ def test_time_is_that_of_the_runs_most_alike_by_their_work():
     run, fmp = planned(), planned("fmp")
     known = [took(run, 8.0), took(run, 12.0), took(run, 1000.0, dataset="mnist"), took(fmp, 30.0)]
     assert forecast.seconds([run], known, 1) == pytest.approx(10)
-    assert forecast.seconds([planned(epochs=20), fmp], known, 1) == pytest.approx(20 + 30)
+    longer = planned(epochs=20)
+    assert 1.9 < longer.work / run.work < 2.1
+    assert forecast.seconds([longer, fmp], known, 1) == pytest.approx(10 * longer.work / run.work + 30)
     average = planned("average")  # unlike all that was measured: all of it tells
     assert forecast.seconds([average], known[:2], 1) == pytest.approx(10 * average.work / run.work)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fracpool import environment
+from fracpool import environment, runner
 from fracpool.progress import duration
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def measured(records: Iterable[Record]) -> list[Measured]:
         config, machine, timings = data["config"], data.get("environment", {}), data.get("timings", {})
         if record.status != "completed" or not data["geometry"].get("macs") or machine.get("cpu") != here:
             continue
-        work = data["geometry"]["macs"] * data["data"]["train_examples"] * config["budget"]["epochs"]
+        sizes, epochs = data["data"], config["budget"]["epochs"]
+        repeats = data["metrics"].get("repeats", 1)
+        work = runner.work(data["geometry"]["macs"], sizes["train_examples"], sizes["test_examples"], epochs, repeats)
         seconds = sum(timings.get(part) or 0.0 for part in PARTS)
         found.append(Measured(config["dataset"]["name"], config["pool"]["kind"], machine["threads"], work, seconds))
     return found

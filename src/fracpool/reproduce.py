@@ -62,7 +62,8 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
             code = train.main(_command(experiment, options, overrides))
             if code != train.DONE:
                 return code
-    points = {point.run.run_id: point.run for plan in plans if not plan.missing_data for point in plan.pending()}
+    plans = [plan for plan in plans if not plan.missing_data or plan.settings.missing_data == "error"]
+    points = {point.run.key: point.run for plan in plans for point in plan.pending()}
     trainings = [run for run in points.values() if run.settings.task == "train"]
     time = forecast.seconds(trainings, forecast.measured(store.read().records), threads=1)
     about = "" if not time else f", about {duration(time / options.jobs)} by what such runs took here"

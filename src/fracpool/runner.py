@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fracpool import architecture, claims, datasets, identity, progress
+from fracpool.poolings import POOLINGS
 from fracpool.records import Record, StorageError, Store
 from fracpool.settings import Settings, SettingsError, from_config, require
 
@@ -46,11 +47,17 @@ class PlannedRun:
         return self.store.root / "claims" / str(self.run_id)
 
     @property
+    def key(self) -> str:
+        """Its id; while the data are missing, that of its variant with the seed."""
+        return self.run_id or f"{identity.variant_id(self.settings)}/{self.settings.seed}"
+
+    @property
     def work(self) -> float:
-        """Multiply-accumulates of its training, for estimates of time."""
-        budget = self.settings.budget
-        examples = budget.train_examples or datasets.describe(self.settings.dataset).train_examples
-        return float(self.network.macs * examples * budget.epochs)
+        """Multiply-accumulates of the run, for estimates of time."""
+        settings, known = self.settings, datasets.describe(self.settings.dataset)
+        examples = settings.budget.train_examples or known.train_examples
+        repeats = settings.repeats if POOLINGS[settings.pool.kind].stochastic(settings.pool) else 1
+        return work(self.network.macs, examples, known.test_examples, settings.budget.epochs, repeats)
 
     def finished(self) -> Record | None:
         """Its record, if there is one that `retry` does not ask to make again."""
@@ -76,6 +83,11 @@ class Outcome:
     accuracy: float | None
     seconds: float
     message: str = ""
+
+
+def work(macs: int, train_examples: int, test_examples: int, epochs: int, repeats: int) -> float:
+    """Multiply-accumulates of a run: a step of training costs three passes forward, and each epoch ends with a test."""
+    return float(macs) * (3 * train_examples * epochs + test_examples * (epochs + repeats))
 
 
 def plan(settings: Settings) -> PlannedRun:

@@ -175,8 +175,7 @@ def _plan(composer: _Composer, grid: list[list[Override]]) -> Plan:
             continue
         if run.run_id is None:
             missing = missing or datasets.missing(settings.dataset)
-        key = run.run_id or f"{identity.variant_id(settings)}/{settings.seed}"
-        points.setdefault(key, Point(run, overrides))
+        points.setdefault(run.key, Point(run, overrides))
     if settings is None or not points:
         reason = next(iter(impossible.values()), "the grid is empty")
         raise SettingsError(f"nothing to run: no network of the sweep can be built ({reason})")
