@@ -27,7 +27,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fracpool import datasets, environment, forecast, identity, progress
+from fracpool import datasets, environment, forecast, identity, launchers, progress
 from fracpool.claims import is_free
 from fracpool.description import now
 from fracpool.records import Store
@@ -97,7 +97,7 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
     pending = [] if whole.missing_data else whole.pending()
     _write_sweep(whole)
     _say_before(whole, pending)
-    outcomes = _carry_out(launcher, pending)
+    outcomes = _carry_out(launcher, config, pending)
     _say_after(whole, outcomes)
     return outcomes
 
@@ -228,11 +228,11 @@ def _one_per_dataset(whole: Plan) -> list[Settings]:
     return list({p.run.settings.dataset.name: p.run.settings for p in whole.points}.values())
 
 
-def _carry_out(launcher: Any, pending: list[Point]) -> list[Outcome]:
+def _carry_out(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
     """Launches what is to do; runs that another sweep is at are waited for, and taken over if it goes away."""
     outcomes: dict[str | None, Outcome] = {}
     while pending:
-        for outcome in _launch(launcher, pending):
+        for outcome in _launch(launcher, config, pending):
             outcomes[outcome.run_id] = outcome
         waiting = [point for point in pending if outcomes[point.run.run_id].status == ELSEWHERE]
         if waiting and len(waiting) == len(pending):
@@ -243,8 +243,8 @@ def _carry_out(launcher: Any, pending: list[Point]) -> list[Outcome]:
     return list(outcomes.values())
 
 
-def _launch(launcher: Any, pending: list[Point]) -> list[Outcome]:
-    threads = _threads_per_worker(launcher, pending)
+def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
+    threads = pending[0].run.settings.threads or launchers.threads_per_run(config.hydra.launcher)
     jobs = [[*point.overrides, f"threads={threads}"] if threads else point.overrides for point in pending]
     with progress.reporting(len(pending), sum(point.run.work for point in pending)) as reporter:
         try:
@@ -261,16 +261,16 @@ def _launch(launcher: Any, pending: list[Point]) -> list[Outcome]:
             raise KeyboardInterrupt(
                 f"Stopped: {len(pending) - left} of {len(pending)} runs are done; the same command goes on from here."
             ) from None
+        except Exception as error:
+            if type(launcher).__name__ == "BasicLauncher":
+                raise
+            left = sum(point.run.finished() is None for point in pending)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise SweepFailed(
+                f"A worker was lost ({reason}); {len(pending) - left} of {len(pending)} runs are done; "
+                f"the same command goes on from here."
+            ) from error
     return [_value(job_return) for job_return in returns]
-
-
-def _threads_per_worker(launcher: Any, pending: list[Point]) -> int | None:
-    """The cores shared out among the workers of the joblib launcher, unless `threads` says something else."""
-    workers = getattr(launcher, "joblib", {}).get("n_jobs")
-    if workers is None or pending[0].run.settings.threads is not None:
-        return None
-    cores = environment.cores()
-    return max(1, cores // (workers if workers > 0 else cores))
 
 
 def _value(job_return: JobReturn) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 
 import hydra
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.argv = ["python -m fracpool.train", *arguments]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, instead of printing and exiting
     signal.signal(signal.SIGTERM, _stop)
+    # Our presets of launchers bear the names of the launchers' own options, which Hydra before 1.4 remarks on.
+    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     command = hydra.main(config_path=str(paths.configs()), config_name="train", version_base="1.3")(runner.job)
     try:
         command()

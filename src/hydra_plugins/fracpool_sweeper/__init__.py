@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
 
 ConfigStore.instance().store(
     group="hydra/sweeper",
@@ -23,6 +24,12 @@ ConfigStore.instance().store(
 
 class FracpoolSweeper(BasicSweeper):
     """Runs the grid of `params` and the command line; `fracpool.sweep` says how."""
+
+    def setup(self, *, config: DictConfig, **rest: Any) -> None:
+        from fracpool import launchers
+
+        launchers.check(config.hydra.launcher)
+        super().setup(config=config, **rest)
 
     def sweep(self, arguments: list[str]) -> Any:
         from fracpool import sweep

@@ -1,0 +1,76 @@
+"""The launchers of Hydra that a sweep can run with: what each needs, checked before any run starts, and how the
+cores are shared out among its workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fracpool import environment
+from fracpool.settings import SettingsError, require
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a launcher needs.
+
+    Attributes:
+        option: The choice of `hydra/launcher` that it is.
+        package: The module that has to be there.
+        extra: The extra of fracpool that installs it; "" where fracpool itself does.
+        command: A program that has to be on the machine, or "".
+    """
+
+    option: str
+    package: str
+    extra: str = ""
+    command: str = ""
+
+
+LAUNCHERS = {
+    "BasicLauncher": Needs("basic", "hydra"),
+    "JoblibLauncher": Needs("joblib", "joblib"),
+    "SlurmLauncher": Needs("submitit_slurm", "submitit", "slurm", "sbatch"),
+    "LocalLauncher": Needs("submitit_local", "submitit", "slurm"),
+    "RayLauncher": Needs("ray", "ray", "ray"),
+}
+
+
+def check(launcher: Mapping[str, Any]) -> None:
+    """Raises SettingsError if the launcher of a composed config (`hydra.launcher`) cannot work on this machine."""
+    needs = LAUNCHERS.get(str(launcher.get("_target_")).rpartition(".")[2])
+    if needs is None:
+        return  # one that fracpool does not know checks itself
+    if importlib.util.find_spec(needs.package) is None:
+        raise SettingsError(
+            f"hydra/launcher={needs.option}: the package {needs.package} is missing; "
+            f'pip install "fracpool[{needs.extra}]"'
+        )
+    if needs.command and shutil.which(needs.command) is None:
+        raise SettingsError(
+            f"hydra/launcher={needs.option}: there is no {needs.command} on this machine; start the sweep where jobs "
+            f"can be submitted, or choose hydra/launcher=joblib"
+        )
+    _check_workers(launcher)
+
+
+def _check_workers(launcher: Mapping[str, Any]) -> None:
+    for name in ("n_jobs", "cpus_per_task", "array_parallelism"):
+        number = launcher.get(name)
+        every = name == "n_jobs" and number == -1
+        allowed = "a whole number from 1" + (", or -1 for all cores" if name == "n_jobs" else "")
+        valid = number is None or every or (isinstance(number, int) and number >= 1)
+        require(valid, f"hydra.launcher.{name}", number, allowed)
+
+
+def threads_per_run(launcher: Mapping[str, Any]) -> int | None:
+    """How many threads each run computes with so that all workers together fill the cores; None: a run has them all."""
+    if launcher.get("n_jobs") is not None:
+        cores = environment.cores()
+        workers = launcher["n_jobs"] if launcher["n_jobs"] > 0 else cores
+        return max(1, cores // workers)
+    cpus = launcher.get("cpus_per_task")
+    return None if cpus is None else int(cpus)
