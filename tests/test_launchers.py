@@ -1,7 +1,12 @@
 """Launchers: checked before anything runs, and a real Slurm whose table is that of a serial sweep."""
 
+import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -51,6 +56,12 @@ def test_the_command_line_refuses_before_anything_runs(train, folder):
     assert (wrong.code, wrong.out) == (2, "")
     assert wrong.err.startswith("hydra.launcher.n_jobs=0: must be a whole number from 1")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1:port", "127.0.0.1:99999999"])
+def test_an_address_where_no_ray_is_is_refused_at_once(address):
+    with pytest.raises(SettingsError, match=r"address=.*: no Ray answers there .* null to start one here"):
+        launchers._check_address(address)
 
 
 # Slurm
@@ -109,3 +120,48 @@ def test_slurm_gives_the_table_of_a_serial_sweep_though_a_task_is_killed(tmp_pat
     records = Store(cluster / "results" / "mine").read().records
     assert any(record.data["resumed_at_epoch"] > 0 for record in records)
     assert {record.data["environment"]["threads"] for record in records} == {1}
+
+
+# Ray
+
+
+@pytest.fixture
+def ray_of_two_nodes(tmp_path: Path):
+    """Two nodes of one core on this machine; yields the environment and the address."""
+    pytest.importorskip("ray", reason='the launcher is missing: pip install "fracpool[ray]"')
+    ray = [str(Path(sys.executable).with_name("ray"))]
+    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    size = ["--num-cpus=1", "--object-store-memory=100000000"]
+    head = ["start", "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={tempfile.mkdtemp()}", *size]
+    try:
+        subprocess.run([*ray, *head], env=env, check=True, capture_output=True, timeout=120)
+        joined = ["start", f"--address=127.0.0.1:{port}", *size]
+        subprocess.run([*ray, *joined], env=env, check=True, capture_output=True, timeout=120)
+        yield env, f"127.0.0.1:{port}"
+    finally:
+        subprocess.run([*ray, "stop", "--force"], env=env, capture_output=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_ray_gives_the_table_of_a_serial_sweep_though_a_worker_is_killed(tmp_path: Path, ray_of_two_nodes):
+    env, address = ray_of_two_nodes
+    alone, cluster = tmp_path / "alone", tmp_path / "cluster"
+    alone.mkdir()
+    cluster.mkdir()
+    serial = _sweep(alone)
+    assert serial.wait(300) == 0, serial.stderr.read()
+
+    sweep = _sweep(cluster, "hydra/launcher=ray", f"hydra.launcher.ray.init.address='{address}'", env=env)
+    results = cluster / "results" / "mine"
+    _wait_for(lambda: list((results / "unfinished").glob("*/checkpoint.npz")))
+    run = next((results / "unfinished").glob("*/checkpoint.npz")).parent.name
+    os.kill(json.loads((results / "claims" / run).read_text())["process"], signal.SIGKILL)
+    code = sweep.wait(400)
+    out, err = sweep.communicate()
+    assert code == 0, (out, err)
+    assert _table(cluster) == _table(alone)
+    resumed = {record.run_id: record.data["resumed_at_epoch"] for record in Store(results).read().records}
+    assert resumed[run] > 0, resumed

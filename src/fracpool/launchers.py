@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,9 +56,17 @@ def check(launcher: Mapping[str, Any]) -> None:
             f"can be submitted, or choose hydra/launcher=joblib"
         )
     _check_workers(launcher)
+    _check_address(_ray(launcher, "init").get("address"))
+
+
+def _ray(launcher: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    return (launcher.get("ray") or {}).get(part) or {}
 
 
 def _check_workers(launcher: Mapping[str, Any]) -> None:
+    cpus = _ray(launcher, "remote").get("num_cpus")
+    valid = cpus is None or (isinstance(cpus, int) and cpus >= 1)
+    require(valid, "hydra.launcher.ray.remote.num_cpus", cpus, "a whole number from 1")
     for name in ("n_jobs", "cpus_per_task", "array_parallelism"):
         number = launcher.get(name)
         every = name == "n_jobs" and number == -1
@@ -66,11 +75,25 @@ def _check_workers(launcher: Mapping[str, Any]) -> None:
         require(valid, f"hydra.launcher.{name}", number, allowed)
 
 
+def _check_address(address: str | None) -> None:
+    """Ray itself would try for minutes."""
+    host, colon, port = str(address).rpartition(":")
+    if address is None or not colon or "//" in host:
+        return  # auto, or a form of Ray's own
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise SettingsError(
+            f"hydra.launcher.ray.init.address={address}: no Ray answers there ({error}); give HOST:PORT of a cluster "
+            f"that is up, auto to find it, or null to start one here"
+        ) from error
+
+
 def threads_per_run(launcher: Mapping[str, Any]) -> int | None:
     """How many threads each run computes with so that all workers together fill the cores; None: a run has them all."""
     if launcher.get("n_jobs") is not None:
         cores = environment.cores()
         workers = launcher["n_jobs"] if launcher["n_jobs"] > 0 else cores
         return max(1, cores // workers)
-    cpus = launcher.get("cpus_per_task")
+    cpus = launcher.get("cpus_per_task") or _ray(launcher, "remote").get("num_cpus")
     return None if cpus is None else int(cpus)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -245,7 +246,7 @@ def _carry_out(launcher: Any, config: DictConfig, pending: list[Point]) -> list[
 
 def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
     threads = pending[0].run.settings.threads or launchers.threads_per_run(config.hydra.launcher)
-    jobs = [[*point.overrides, f"threads={threads}"] if threads else point.overrides for point in pending]
+    jobs = [[*point.overrides, *_for_a_worker(point.run.settings, threads)] for point in pending]
     with progress.reporting(len(pending), sum(point.run.work for point in pending)) as reporter:
         try:
             if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: isinstance does not hold
@@ -267,10 +268,16 @@ def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Out
             left = sum(point.run.finished() is None for point in pending)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise SweepFailed(
-                f"A worker was lost ({reason}); {len(pending) - left} of {len(pending)} runs are done; "
-                f"the same command goes on from here."
+                f"The workers of {type(launcher).__name__} stopped ({reason}); {len(pending) - left} of {len(pending)} "
+                f"runs are done; the same command goes on from here."
             ) from error
     return [_value(job_return) for job_return in returns]
+
+
+def _for_a_worker(settings: Settings, threads: int | None) -> list[str]:
+    """What a worker has to be told beside the overrides: it may run in another folder, on some of the cores."""
+    folder = str(Path(settings.results_dir).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return [f"results_dir='{folder}'", *([f"threads={threads}"] if threads else [])]
 
 
 def _value(job_return: JobReturn) -> Outcome:
