@@ -81,13 +81,20 @@ def test_an_unreadable_claim_is_stale_only_by_its_age(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_sweeps_in_one_folder_train_each_run_once(folder):
-    command = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "seed=range(0,12)"]
-    sweeps = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    ends = [process.communicate(timeout=300) for process in sweeps]
-    assert [process.returncode for process in sweeps] == [0, 0], ends
+@pytest.mark.parametrize(("sweeps", "runs"), [(2, 12), (8, 200)])
+def test_sweeps_in_one_folder_train_each_run_once(folder, sweeps, runs):
+    tiny = [*TINY, "budget.epochs=1", "budget.train_examples=100", "repeats=1", "threads=1", "pool=max"]
+    command = [sys.executable, "-m", "fracpool.train", "-m", *tiny, f"seed=range(0,{runs})"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(sweeps)]
+    try:
+        ends = [process.communicate(timeout=500) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * sweeps, ends
     store = Store(folder / "results" / "mine")
-    assert len(store.read().records) == 12
+    assert len(store.read().records) == runs
     finished = [line for out, _ in ends for line in out.splitlines() if line.startswith("[")]
-    assert len(finished) == 12
+    assert len(finished) == runs
     assert list((store.root / "claims").iterdir()) == []
