@@ -13,7 +13,7 @@ from types import FrameType
 import hydra
 
 import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
-from fracpool import paths, runner, settings
+from fracpool import paths, runner, settings, targets
 from fracpool.messages import one_line
 from fracpool.records import StorageError
 from fracpool.sweep import SweepFailed
@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     command = hydra.main(config_path=str(paths.configs()), config_name="train", version_base="1.3")(runner.job)
     try:
-        command()
+        with targets.registered_only(sys.argv[1:]):
+            command()
         return DONE
     except KeyboardInterrupt as error:
         print(str(error) or "Stopped; the same command goes on after the last finished epoch.", file=sys.stderr)
