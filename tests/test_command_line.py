@@ -144,6 +144,28 @@ def test_a_config_folder_of_ones_own_is_found(train, folder):
     assert "mine1" in result.out
 
 
+@pytest.mark.parametrize("part", ["runs", "sweeps", "unfinished", "claims", "damaged"])
+def test_nothing_is_written_through_a_link_out_of_the_results(train, folder, part):
+    (folder / "elsewhere").mkdir()
+    (folder / "results" / "mine").mkdir(parents=True)
+    (folder / "results" / "mine" / part).symlink_to(folder / "elsewhere")
+    result = train("dataset=mnist5k", "pool=max")
+    assert result.code == 2
+    assert f"mine/{part} is a link" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert list((folder / "elsewhere").iterdir()) == []
+
+
+def test_a_working_directory_that_is_gone_gets_one_line(train, folder, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    result = train("dataset=mnist5k", "pool=max")
+    assert result.code == 1
+    assert "No such file or directory" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission(train, folder):
     Path("locked").mkdir(mode=0o500)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +81,3 @@ def _maker(folder: Path) -> dict[str, Any]:
         "code": identity.code_fingerprint(),
         **{name: packages[name] for name in ("tensorflow", "keras", "numpy")},
     }
-
-
-def discard(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

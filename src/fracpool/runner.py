@@ -43,7 +43,7 @@ class PlannedRun:
 
     @property
     def claim(self) -> Path:
-        return self.store.root / "claims" / str(self.run_id)
+        return self.store.claim(str(self.run_id))
 
     @property
     def work(self) -> float:
@@ -203,7 +203,11 @@ def _accuracy(outcome: Outcome) -> str:
 
 
 def prepare_folder(store: Store) -> None:
-    """Makes sure, before anything is computed, that records can be written."""
+    """Makes sure, before anything is computed, that records can be written, and clears up after killed processes."""
+    for link in store.links():
+        raise SettingsError(
+            f"results_dir={store.root.parent}: {link} is a link, which is not followed; link {store.root} as a whole"
+        )
     try:
         store.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store.root) as file:
@@ -213,6 +217,7 @@ def prepare_folder(store: Store) -> None:
             f"results_dir={store.root.parent}: {store.root} cannot be written "
             f"({error.strerror or type(error).__name__}); choose another with results_dir=FOLDER"
         ) from error
+    store.forget_leftovers()
 
 
 def outcome_of(record: Record, skipped: bool, seconds: float) -> Outcome:

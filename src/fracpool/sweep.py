@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -245,7 +246,23 @@ def _launch(launcher: Any, pending: list[Point]) -> list[Outcome]:
             raise KeyboardInterrupt(
                 f"Stopped: {len(pending) - left} of {len(pending)} runs are done; the same command goes on from here."
             ) from None
+        except BrokenExecutor:
+            return _launch_again(launcher, pending)
     return [_value(job_return) for job_return in returns]
+
+
+def _launch_again(launcher: Any, pending: list[Point]) -> list[Outcome]:
+    """Goes on after a worker was killed, as the system does when memory runs out, unless nothing gets done."""
+    records = [point.run.finished() for point in pending]
+    done = [outcome_of(record, skipped=False, seconds=0.0) for record in records if record is not None]
+    left = [point for point, record in zip(pending, records, strict=True) if record is None]
+    if not done:
+        raise SweepFailed(
+            "A worker process was killed before any run was done, most likely for want of memory: use fewer workers "
+            "(hydra.launcher.n_jobs) or a smaller network; the same command goes on from here."
+        )
+    print(f"a worker process was killed, most likely for want of memory; going on with {_count(len(left), 'run')}")
+    return done + (_launch(launcher, left) if left else [])
 
 
 def _threads_per_worker(launcher: Any, pending: list[Point]) -> int | None:

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         if line is None or show_all:
             raise
         print(line, file=sys.stderr)
-        return SOME_FAILED if isinstance(cause, StorageError) else BAD_INPUT
+        return SOME_FAILED if isinstance(cause, StorageError | OSError) else BAD_INPUT
     finally:
         sys.argv = before
         if not show_all:

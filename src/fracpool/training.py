@@ -111,7 +111,7 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
     if outcome["status"] == "failed":
         _forget_program()  # not in the handler above: while it lasts the error holds on to all that it passed through
     timings |= _timings(history)
-    record = store.write(
+    return store.write(
         {
             **outcome,
             **describe(settings, run_id, network),
@@ -124,8 +124,6 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
         history,
         predictions,
     )
-    checkpoint.discard(store.unfinished(run_id))
-    return record
 
 
 def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) -> Program:
