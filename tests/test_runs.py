@@ -185,12 +185,12 @@ def test_the_checkpoint_of_another_run_or_version_is_not_gone_on_from(tmp_path, 
     whole = results(execute(settings(tmp_path / "whole")))
     made = settings(tmp_path / "parts")
     begun = replace(made, seed=1) if other == "run" else made
-    described = environment.describe()
+    packages = environment.packages()
     with monkeypatch.context() as patched:
         if other == "code":
             patched.setattr(identity, "code_fingerprint", lambda: "another")
         if other == "TensorFlow":
-            patched.setattr(environment, "describe", lambda: described | {"tensorflow": "2"})
+            patched.setattr(environment, "packages", lambda: packages | {"tensorflow": "2"})
         with pytest.raises(KeyboardInterrupt):
             execute(begun, StopAfter(1))
     store = runner.plan(made).store

@@ -11,11 +11,11 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fracpool import environment, identity
+from fracpool.description import maker
 from fracpool.records import StorageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ FILE = "checkpoint.npz"
 
 def save(folder: Path, model: keras.Model, history: list[dict[str, float]]) -> None:
     arrays = {f"v{i}": value for i, value in enumerate(_values(model))}
-    about = {"maker": _maker(folder), "history": history}
+    about = {"run": folder.name, "maker": maker(), "history": history}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     hidden = folder / f".{FILE}.{os.getpid()}"
     try:
@@ -52,7 +52,7 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
     try:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
-            if about["maker"] != _maker(folder):
+            if (about["run"], about["maker"]) != (folder.name, maker()):
                 return []
             history = list(about["history"])
             values = [arrays[f"v{i}"] for i in range(len(arrays.files) - 1)]
@@ -70,14 +70,3 @@ def _values(model: keras.Model) -> list[np.ndarray]:
     from fracpool.models import state_variables
 
     return [np.asarray(variable.numpy()) for variable in state_variables(model)]
-
-
-def _maker(folder: Path) -> dict[str, Any]:
-    """Whose state it is: epochs of one run are computed by one code alone."""
-    packages = environment.describe()
-    return {
-        "run": folder.name,
-        "results_version": identity.RESULTS_VERSION,
-        "code": identity.code_fingerprint(),
-        **{name: packages[name] for name in ("tensorflow", "keras", "numpy")},
-    }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from fracpool import environment, identity
 from fracpool.architecture import Network
+from fracpool.records import Record
 from fracpool.settings import Settings
 
 
@@ -24,6 +26,20 @@ def describe(settings: Settings, run_id: str, network: Network) -> dict[str, Any
         "results_version": identity.RESULTS_VERSION,
         "command": shlex.join(["python", "-m", "fracpool.train", *identity.overrides(settings)]),
     }
+
+
+def maker() -> dict[str, Any]:
+    """What computes the results of this process: records and checkpoints of another are told apart."""
+    return _maker(identity.code_fingerprint(), environment.packages())
+
+
+def maker_of(record: Record) -> dict[str, Any]:
+    """The same of a record."""
+    return _maker(record.data.get("code_fingerprint"), record.data.get("environment") or {})
+
+
+def _maker(code: Any, packages: Mapping[str, Any]) -> dict[str, Any]:
+    return {"code": code, **{name: packages.get(name) for name in ("fracpool", "tensorflow", "keras", "numpy")}}
 
 
 def now() -> str:

@@ -30,8 +30,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fracpool import datasets, environment, identity, progress
 from fracpool.claims import is_free
-from fracpool.description import now
-from fracpool.records import Store
+from fracpool.description import maker, maker_of, now
+from fracpool.records import Record, Store
 from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, prepare_folder
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
 
@@ -63,9 +63,6 @@ class Plan:
     def store(self) -> Store:
         return self.points[0].run.store
 
-    def pending(self) -> list[Point]:
-        return [point for point in self.points if point.run.finished() is None]
-
 
 def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) -> list[Any]:
     """Plans and carries out the sweep of `arguments` (overrides, each with one value or several)."""
@@ -78,9 +75,10 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
             datasets.obtain(settings.dataset)
         whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
     prepare_folder(whole.store)
-    pending = [] if whole.missing_data else whole.pending()
+    records = [point.run.finished() for point in whole.points]
+    pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
     _write_sweep(whole)
-    _say_before(whole, pending)
+    _say_before(whole, pending, [record for record in records if record])
     outcomes = _carry_out(launcher, pending)
     _say_after(whole, outcomes)
     return outcomes
@@ -359,7 +357,7 @@ def _name(whole: Plan) -> str:
     return whole.settings.experiment.name or "sweep"
 
 
-def _say_before(whole: Plan, pending: list[Point]) -> None:
+def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> None:
     runs, variants = len(whole.points), len(_variants(whole))
     if whole.missing_data:
         print(f"{_name(whole)}: not run, only its geometry is kept: {whole.missing_data}")
@@ -368,6 +366,13 @@ def _say_before(whole: Plan, pending: list[Point]) -> None:
         f"{_name(whole)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
         f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
     )
+    makers = [maker_of(record) for record in skipped]
+    others = [other for other in makers if other != maker()]
+    if others:
+        told = sorted({f"{name} {value}" for other in others for name, value in other.items() - maker().items()})
+        print(
+            f"  {_count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again"
+        )
     for label, reason in whole.impossible:
         print(f"  left out: {label}: {reason}")
 
