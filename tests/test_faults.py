@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import record_factory as factory
 from conftest import TINY, hears_ctrl_c
 
+from fracpool import report
 from fracpool.records import Store, list_dir
 
 SWEEP = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max"]
@@ -56,6 +58,38 @@ def test_a_full_disk_stops_with_one_line(small_disk, filled):
     again = run(f"results_dir={small_disk}/r", "seed=0,1,2", "model.dense=[64]")
     assert (again.returncode, again.stderr) == (0, "")
     assert len(store.read().records) == 3
+
+
+def test_a_report_on_a_full_disk_says_so_and_leaves_the_last_one(small_disk):
+    root = small_disk / "r"
+    for seed in range(3):
+        factory.write_run(root, factory.config("max"), seed, 0.9, test_images=20)
+    subprocess.run(["mount", "-o", "remount,size=5m", str(small_disk)], check=True)
+    assert report.main([str(root)]) == 0
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    factory.write_run(root, factory.config("fmp"), 0, 0.9, test_images=20)
+    with contextlib.suppress(OSError), open(small_disk / "others", "wb", buffering=0) as others:
+        while others.write(b"x" * 4096):
+            pass
+    done = subprocess.run([sys.executable, "-m", "fracpool.report", str(root)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "No space left on device" in one_line(done)
+    whole = [path for path in before if path.suffix in (".html", ".md", ".json")]
+    assert {path: path.read_bytes() for path in whole} == {path: before[path] for path in whole}
+    assert not list(root.glob(".*"))
+
+
+def test_ctrl_c_stops_a_report_with_one_line(folder, monkeypatch, capfd):
+    from fracpool import pages
+
+    factory.write_run(folder, factory.config("max"), 0, 0.9)
+    monkeypatch.setattr(pages, "write", lambda results: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert report.main([str(folder)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == "fracpool.report: stopped; the same command writes it anew\n"
 
 
 def test_a_read_only_folder_is_refused_before_anything_runs(small_disk):

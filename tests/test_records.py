@@ -190,6 +190,18 @@ def test_a_file_that_differs_from_its_checksum_is_refused(store):
         store.read().records[0].history()
 
 
+@pytest.mark.parametrize("name", ["record.json", "history.csv", "predictions.npz"])
+def test_a_file_of_ten_gigabytes_is_refused_unread(store, name):
+    os.truncate(store.folder("a-1") / name, 10 * 2**30)  # sparse: it takes no room
+    reading = store.read()
+    if name == "record.json":
+        assert "larger than" in reading.problems[0]
+        return
+    (record,) = reading.records
+    with pytest.raises(RecordError, match="larger than"):
+        record.history() if name == "history.csv" else record.predictions()
+
+
 def test_a_zip_bomb_is_refused(store, monkeypatch):
     path = store.folder("a-1") / "predictions.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

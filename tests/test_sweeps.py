@@ -37,6 +37,24 @@ def test_records_of_another_version_are_shown_as_such(train, folder):
         assert mixed in report
 
 
+def test_a_record_of_a_stranger_writes_nothing_to_the_terminal(train, folder):
+    train(*TINY, "pool=max")
+    (path,) = folder.rglob("record.json")
+    data = json.loads(path.read_text())
+    escape = "\x1b]0;owned\x07\x1b[2J"
+    data["error"] = {"type": escape, "message": [escape]}
+    data["label"] = data["code_fingerprint"] = data["environment"]["tensorflow"] = escape
+    data["metrics"]["test_accuracy"] = escape
+    path.write_text(json.dumps(data))
+    for mode in ([], ["-m"], ["-m", "plan=true"]):
+        result = train(*mode, *TINY, "pool=max")
+        assert result.code == 0
+        assert "\x1b" not in result.out + result.err
+    data["environment"] = [escape]
+    path.write_text(json.dumps(data))
+    assert train("-m", *TINY, "pool=max").code == 0
+
+
 def test_a_plan_runs_nothing(train, folder):
     result = train("-m", *TINY, "pool=max,fmp", "pool.ratio=1.4,1.47", "seed=range(0,4)", "plan=true")
     assert result.code == 0

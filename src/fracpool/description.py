@@ -9,7 +9,7 @@ from typing import Any
 
 from fracpool import environment, identity
 from fracpool.architecture import Network
-from fracpool.records import Record
+from fracpool.records import Record, text
 from fracpool.settings import Settings
 
 
@@ -28,18 +28,20 @@ def describe(settings: Settings, run_id: str, network: Network) -> dict[str, Any
     }
 
 
-def maker() -> dict[str, Any]:
+def maker() -> dict[str, str]:
     """What computes the results of this process: records and checkpoints of another are told apart."""
     return _maker(identity.code_fingerprint(), environment.packages())
 
 
-def maker_of(record: Record) -> dict[str, Any]:
+def maker_of(record: Record) -> dict[str, str]:
     """The same of a record."""
-    return _maker(record.data.get("code_fingerprint"), record.data.get("environment") or {})
+    packages = record.data.get("environment")
+    return _maker(record.data.get("code_fingerprint"), packages if isinstance(packages, dict) else {})
 
 
-def _maker(code: Any, packages: Mapping[str, Any]) -> dict[str, Any]:
-    return {"code": code, **{name: packages.get(name) for name in ("fracpool", "tensorflow", "keras", "numpy")}}
+def _maker(code: Any, packages: Mapping[str, Any]) -> dict[str, str]:
+    told = {"code": code, **{name: packages.get(name) for name in ("fracpool", "tensorflow", "keras", "numpy")}}
+    return {name: text(value) for name, value in told.items()}
 
 
 def now() -> str:

@@ -23,6 +23,7 @@ import io
 import json
 import os
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ HISTORY_COLUMNS = (
 MAX_JSON_BYTES = 16 * 2**20
 MAX_HISTORY_BYTES = 64 * 2**20
 MAX_PREDICTIONS_BYTES = 256 * 2**20
+LONGEST_TEXT = 300
 
 
 class RecordError(ValueError):
@@ -263,8 +265,11 @@ def read_record(folder: Path, verify_files: bool = False) -> Record:
     missing = [k for k in ("config", "geometry", "metrics", "seed", "variant_id", "files") if k not in data]
     if missing:
         raise RecordError(f"{path}: lacks {', '.join(missing)}; set the folder aside and run it again")
-    if not isinstance(data["files"], dict):
-        raise RecordError(f"{path}: files is no list of files and checksums; set the folder aside and run it again")
+    for name in ("config", "geometry", "metrics", "files"):
+        if not isinstance(data[name], dict):
+            raise RecordError(f"{path}: {name} is no group of fields; set the folder aside and run it again")
+    if not isinstance(data["seed"], int):
+        raise RecordError(f"{path}: seed is no whole number; set the folder aside and run it again")
     record = Record(data, folder)
     if verify_files:
         for name, checksum in data["files"].items():
@@ -279,6 +284,16 @@ def digest(value: Any) -> str:
     """Hash (16 hex digits) of a JSON value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def text(value: Any, longest: int = LONGEST_TEXT) -> str:
+    """Text from a record as it may be shown: one line, no control or direction marks, not too long."""
+    shown = "".join(
+        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c
+        for c in str(value)[: 2 * longest]
+    )
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def list_dir(folder: Path) -> list[Path]:

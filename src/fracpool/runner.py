@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fracpool import architecture, claims, datasets, identity, progress
-from fracpool.records import Record, StorageError, Store
+from fracpool.records import Record, StorageError, Store, text
 from fracpool.settings import Settings, SettingsError, from_config, require
 
 ELSEWHERE = "elsewhere"
@@ -143,7 +143,7 @@ def _import(module: str) -> ModuleType:
         gc.disable()
         try:
             return importlib.import_module(module)
-        except BaseException:
+        except Exception:
             remarks.seek(0)
             os.write(stderr, remarks.read())
             raise
@@ -222,15 +222,15 @@ def prepare_folder(store: Store) -> None:
 
 def outcome_of(record: Record, skipped: bool, seconds: float) -> Outcome:
     data: dict[str, Any] = record.data
-    error = data.get("error") or {}
-    message = f"{error['type']}: {error['message'].splitlines()[0] if error['message'] else ''}" if error else ""
+    error, accuracy = data.get("error"), data["metrics"].get("test_accuracy")
+    message = f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else ""
     return Outcome(
         run_id=record.run_id,
-        label=str(data.get("label", "")),
-        seed=int(data["seed"]),
+        label=text(data.get("label", "")),
+        seed=data["seed"],
         status=record.status,
         skipped=skipped,
-        accuracy=data["metrics"].get("test_accuracy"),
+        accuracy=accuracy if isinstance(accuracy, float) else None,
         seconds=seconds,
-        message=message[:300],
+        message=text(message.partition("\n")[0]),
     )
