@@ -79,6 +79,19 @@ WRONG = [
     ("task=gradient pool=max", ["pool=max", "fmp"]),
     ("seed==3", ["seed==3"]),
     ("dataset=mnist dataset.data_dir=/nowhere/tfds", ["/nowhere/tfds", "TFDS_DATA_DIR", "mnist5k"]),
+    ("+hydra.callbacks.x._target_=os.system", ["hydra.callbacks.x._target_=os.system", "leave it out"]),
+    ("-m hydra.launcher._target_=os.system", ["hydra.launcher._target_=os.system", "hydra/launcher=basic, joblib"]),
+    ("-m +hydra.launcher.x._target_=os.system", ["hydra.launcher.x._target_=os.system", "leave it out"]),
+    ("-m hydra.sweeper._target_=os.system", ["hydra.sweeper._target_=os.system", "hydra/sweeper=fracpool"]),
+    ("-m hydra/sweeper=basic", ["BasicSweeper", "hydra/sweeper=fracpool"]),
+    ("-m hydra/launcher=slurm", ["hydra/launcher=slurm", "joblib"]),
+    ("--cfg hydra +hydra.callbacks.x._target_=os.system", ["hydra.callbacks.x._target_=os.system"]),
+    ("--help +hydra.callbacks.x._target_=os.system", ["hydra.callbacks.x._target_=os.system"]),
+    ("+hydra.job.env_set.PATH=/elsewhere", ["hydra.job.env_set.PATH", "in the shell"]),
+    ("--experimental-rerun=config.pickle", ["--experimental-rerun=config.pickle", "unpickle"]),
+    ("--config-dir=nowhere seed=1", ["nowhere", "not found"]),
+    ("--seed 1", ["--seed", "FIELD=VALUE"]),
+    ("seed=1 -m pool=max", ["pool=max", "before FIELD=VALUE"]),
     ("results_dir=/proc/results dataset=mnist5k", ["results_dir=/proc/results", "cannot be written"]),
 ]
 
@@ -129,6 +142,28 @@ def test_a_config_folder_of_ones_own_is_found(train, folder):
     result = train("--config-dir", str(folder / "own"), "dataset=mnist5k", "model=mine", "plan=true")
     assert (result.code, result.err) == (0, "")
     assert "mine1" in result.out
+
+
+@pytest.mark.parametrize("part", ["runs", "sweeps", "unfinished", "claims", "damaged"])
+def test_nothing_is_written_through_a_link_out_of_the_results(train, folder, part):
+    (folder / "elsewhere").mkdir()
+    (folder / "results" / "mine").mkdir(parents=True)
+    (folder / "results" / "mine" / part).symlink_to(folder / "elsewhere")
+    result = train("dataset=mnist5k", "pool=max")
+    assert result.code == 2
+    assert f"mine/{part} is a link" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert list((folder / "elsewhere").iterdir()) == []
+
+
+def test_a_working_directory_that_is_gone_gets_one_line(train, folder, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    result = train("dataset=mnist5k", "pool=max")
+    assert result.code == 1
+    assert "No such file or directory" in result.err
+    assert len(result.err.strip().splitlines()) == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

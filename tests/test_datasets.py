@@ -30,7 +30,7 @@ def test_no_image_is_in_both_parts():
 
 
 def labels_of(seed: int, first_epoch: int, batches: int, examples: int = 50) -> list[list[int]]:
-    made = datasets.training_batches(datasets.load(SAMPLE), examples, 20, seed, first_epoch)
+    made = datasets.TrainingBatches(datasets.load(SAMPLE), examples, 20).of(seed, first_epoch)
     return [labels.numpy().tolist() for _, labels in made.take(batches)]
 
 
@@ -43,7 +43,7 @@ def test_the_order_follows_from_seed_and_epoch():
 
 def test_each_epoch_sees_each_image_once():
     arrays = datasets.load(SAMPLE)
-    made = datasets.training_batches(arrays, 4000, 300, 0, 0)
+    made = datasets.TrainingBatches(arrays, 4000, 300).of(0, 0)
     batches = list(made.take(14).as_numpy_iterator())
     assert [len(labels) for _, labels in batches] == [300] * 13 + [100]
     images = np.concatenate([images for images, _ in batches])

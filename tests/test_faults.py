@@ -1,5 +1,7 @@
 """Faults for real: disks that are full, read-only or gone, memory that runs out, a second Ctrl-C."""
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -9,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import record_factory as factory
 from conftest import TINY, hears_ctrl_c
 
-from fracpool.records import Store
+from fracpool import report
+from fracpool.records import Store, list_dir
 
 SWEEP = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max"]
 
@@ -56,12 +60,120 @@ def test_a_full_disk_stops_with_one_line(small_disk, filled):
     assert len(store.read().records) == 3
 
 
+def test_a_report_on_a_full_disk_says_so_and_leaves_the_last_one(small_disk):
+    root = small_disk / "r"
+    for seed in range(3):
+        factory.write_run(root, factory.config("max"), seed, 0.9, test_images=20)
+    subprocess.run(["mount", "-o", "remount,size=5m", str(small_disk)], check=True)
+    assert report.main([str(root)]) == 0
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    factory.write_run(root, factory.config("fmp"), 0, 0.9, test_images=20)
+    with contextlib.suppress(OSError), open(small_disk / "others", "wb", buffering=0) as others:
+        while others.write(b"x" * 4096):
+            pass
+    done = subprocess.run([sys.executable, "-m", "fracpool.report", str(root)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "No space left on device" in one_line(done)
+    whole = [path for path in before if path.suffix in (".html", ".md", ".json")]
+    assert {path: path.read_bytes() for path in whole} == {path: before[path] for path in whole}
+    assert not list(root.glob(".*"))
+
+
+def test_ctrl_c_stops_a_report_with_one_line(folder, monkeypatch, capfd):
+    from fracpool import pages
+
+    factory.write_run(folder, factory.config("max"), 0, 0.9)
+    monkeypatch.setattr(pages, "write", lambda results: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert report.main([str(folder)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == "fracpool.report: stopped; the same command writes it anew\n"
+
+
 def test_a_read_only_folder_is_refused_before_anything_runs(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = run(f"results_dir={small_disk}/r", "seed=0")
     assert done.returncode == 2
     assert "Read-only file system" in one_line(done)
     assert f"results_dir={small_disk}/r" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_disk_that_becomes_read_only_stops_the_sweep_with_one_line(small_disk):
+    remount = ["mount", "-o"]
+    subprocess.run([*remount, "remount,size=20m", str(small_disk)], check=True)
+    arguments = [f"results_dir={small_disk}/r", "seed=0,1", "budget.epochs=60"]
+    process = started(small_disk, *arguments)
+    while subprocess.run([*remount, "remount,ro", str(small_disk)], capture_output=True).returncode:
+        time.sleep(0.001)  # a file was just open for writing
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    (line,) = err.strip().splitlines()
+    assert "Read-only file system" in line
+    subprocess.run([*remount, "remount,rw", str(small_disk)], check=True)
+    again = run(*arguments)
+    assert (again.returncode, again.stderr) == (0, "")
+    store = Store(small_disk / "r" / "mine")
+    assert len(store.read().records) == 2
+    assert store.read().records[0].data["resumed_at_epoch"] > 0
+
+
+WORKERS = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+
+
+def workers_at_runs(store: Store) -> set[int]:
+    """The processes that hold claims."""
+    found = set()
+    for claim in list_dir(store.root / "claims"):
+        with contextlib.suppress(OSError, ValueError):
+            found.add(json.loads(claim.read_text())["process"])
+    return found
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_run_a_second_start(folder):
+    process = started(folder, *WORKERS, "seed=range(0,8)", "budget.epochs=20")
+    store = Store(folder / "results" / "mine")
+    while not store.read().records or not workers_at_runs(store):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(workers_at_runs(store).pop(), signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "")
+    assert "a worker process was killed" in out
+    assert "8 done, 0 skipped, 0 diverged, 0 failed" in out
+    assert len(store.read().records) == 8
+    assert list_dir(store.root / "unfinished") == []
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_at_once_end_the_sweep_with_one_line(folder):
+    process = started(folder, *WORKERS, "seed=0,1", "budget.epochs=2000")
+    for worker in workers_at_runs(Store(folder / "results" / "mine")):
+        os.kill(worker, signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    (line,) = err.strip().splitlines()
+    assert "hydra.launcher.n_jobs" in line
+
+
+@pytest.mark.slow
+def test_sigterm_stops_the_workers_too(folder):
+    process = started(folder, *WORKERS, "seed=0,1", "budget.epochs=2000")
+    store = Store(folder / "results" / "mine")
+    workers = workers_at_runs(store)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert err.strip() == "Stopped: 0 of 2 runs are done; the same command goes on from here."
+    assert workers
+    time.sleep(1)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert store.read().problems == []
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:

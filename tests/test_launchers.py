@@ -34,10 +34,13 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, launcher, thre
     assert launchers.threads_per_run(launcher) == threads
 
 
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+
+
 @pytest.mark.parametrize("number", [0, -2, 1.5, "two"])
 def test_a_wrong_number_of_workers_is_refused(number):
     with pytest.raises(SettingsError, match=r"hydra\.launcher\.n_jobs=.*from 1, or -1 for all cores"):
-        launchers.check({"_target_": "x.JoblibLauncher", "n_jobs": number})
+        launchers.check({"_target_": JOBLIB, "n_jobs": number})
 
 
 def test_a_launcher_without_its_package_or_program_says_what_to_install(monkeypatch: pytest.MonkeyPatch):

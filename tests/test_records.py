@@ -1,6 +1,7 @@
 """The run record: whole or not at all, and read with suspicion."""
 
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -110,9 +111,76 @@ def test_a_damaged_record_is_named_and_set_aside(store, damage, said):
     assert said in problem
     assert str(store.folder("a-1") / "record.json") in problem
     assert "\n" not in problem
-    if damage is not damage_link:
-        assert store.find("a-1") is None
-        assert len(list((store.root / "damaged").iterdir())) == 1
+    assert store.find("a-1") is None
+    (aside,) = (store.root / "damaged").iterdir()
+    assert (aside / "predictions.npz").is_file()
+
+
+def test_a_folder_without_its_record_is_set_aside_and_not_deleted(store):
+    (store.folder("a-1") / "record.json").unlink()
+    assert store.find("a-1") is None
+    (aside,) = (store.root / "damaged").iterdir()
+    assert (aside / "predictions.npz").is_file()
+    store.write(DATA)
+    assert store.find("a-1").status == "completed"
+
+
+@pytest.mark.parametrize("part", ["runs", "sweeps"])
+def test_a_part_that_leads_out_of_the_folder_is_not_followed(store, tmp_path_factory, part):
+    store.write_sweep("mine", {"runs": ["a-1"]})
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / part
+    (store.root / part).rename(elsewhere)
+    (store.root / part).symlink_to(elsewhere)
+    records, sweeps, problems = store.read().records, *store.read_sweeps()
+    assert (len(records), len(sweeps)) == ((0, 1) if part == "runs" else (1, 0))
+    (problem,) = [*store.read().problems, *problems]
+    assert "a link, which is not followed" in problem
+
+
+def test_a_run_that_is_a_link_is_no_record(store, tmp_path_factory):
+    """Neither for a report nor for a sweep, which would else skip what no report shows."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "a-1"
+    store.folder("a-1").rename(elsewhere)
+    store.folder("a-1").symlink_to(elsewhere)
+    assert (len(store.read().records), len(store.read().problems)) == (0, 1)
+    assert store.find("a-1") is None
+    assert (elsewhere / "record.json").is_file()
+
+
+def test_what_a_killed_process_left_goes_unless_it_is_newer_than_the_record(store):
+    for name, run in (("over", "a-1"), ("tried again", "b-2"), ("begun", "c-3")):
+        checkpoint = store.unfinished(run) / "checkpoint.npz"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_bytes(b"x")
+        if name != "begun":
+            store.write(DATA | {"run_id": run})
+            checkpoint.parent.mkdir()
+            checkpoint.write_bytes(b"x")
+        if name == "over":
+            os.utime(checkpoint, (0, 0))
+    store.forget_leftovers()
+    assert [folder.name for folder in records.list_dir(store.root / "unfinished")] == ["b-2", "c-3"]
+
+
+def test_a_record_that_replaces_another_is_never_half_there(store, monkeypatch):
+    """Whatever moment the process is killed at, a reader finds the old record, none, or the new one."""
+    seen = []
+
+    def watch(before):
+        def call(*arguments, **options):
+            seen.append(("before", Store(store.root).read()))
+            before(*arguments, **options)
+            seen.append(("after", Store(store.root).read()))
+
+        return call
+
+    for name in ("rename", "unlink", "rmdir"):
+        monkeypatch.setattr(os, name, watch(getattr(os, name)))
+    store.write(DATA | {"status": "failed"}, [row(1)])
+    assert len(seen) >= 4
+    assert all(reading.problems == [] for _, reading in seen)
+    statuses = [[record.status for record in reading.records] for _, reading in seen]
+    assert {tuple(status) for status in statuses} == {("completed",), (), ("failed",)}
 
 
 def test_a_file_that_differs_from_its_checksum_is_refused(store):
@@ -120,6 +188,18 @@ def test_a_file_that_differs_from_its_checksum_is_refused(store):
     (folder / "history.csv").write_text((folder / "history.csv").read_text().replace("2,", "3,"))
     with pytest.raises(RecordError, match="checksum"):
         store.read().records[0].history()
+
+
+@pytest.mark.parametrize("name", ["record.json", "history.csv", "predictions.npz"])
+def test_a_file_of_ten_gigabytes_is_refused_unread(store, name):
+    os.truncate(store.folder("a-1") / name, 10 * 2**30)  # sparse: it takes no room
+    reading = store.read()
+    if name == "record.json":
+        assert "larger than" in reading.problems[0]
+        return
+    (record,) = reading.records
+    with pytest.raises(RecordError, match="larger than"):
+        record.history() if name == "history.csv" else record.predictions()
 
 
 def test_a_zip_bomb_is_refused(store, monkeypatch):

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -200,6 +201,65 @@ def test_a_second_report_replaces_the_first_and_stale_figures_go(tmp_path: Path)
     kept = files_of(tmp_path)
     assert kept.pop("figures/mine.svg") == b"<svg/>"
     assert kept == first
+
+
+AGAIN_AND_AGAIN = """
+import os, sys
+from fracpool import pages, table
+from fracpool.report import write_report
+write_report(sys.argv[1])
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        write_report(sys.argv[1])
+        os._exit(0)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_report_that_is_killed_leaves_whole_files_and_the_next_one_mends_the_rest(
+    quick: Path, tmp_path: Path, number: int
+) -> None:
+    """The records change each time, so that a kill finds old files that are being replaced by new ones."""
+    root = shutil.copytree(quick, tmp_path / "killed")
+    runs = len(pd.read_csv(root / "runs.csv"))
+    rng = random.Random(0)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    server = subprocess.Popen([sys.executable, "-c", AGAIN_AND_AGAIN, str(root)], **pipes)
+    try:
+        assert server.stdout.readline() == "ready\n"
+        for kill in range(8):
+            factory.write_run(root, factory.config("max", conv_layers=2), 100 + kill, 0.9)
+            server.stdin.write("again\n")
+            server.stdin.flush()
+            child = int(server.stdout.readline())
+            time.sleep(rng.uniform(0, 3))
+            os.kill(child, number)
+            assert server.stdout.readline() == "ended\n"
+            assert (root / "report.html").read_text().rstrip().endswith("</html>")
+            for table in (pd.read_csv(root / "runs.csv"), pd.read_parquet(root / "runs.parquet")):
+                assert runs <= len(table) <= runs + kill + 1
+            json.loads((root / "findings.json").read_text())
+            for figure in (root / "figures").glob("*.svg"):
+                ElementTree.parse(figure)
+    finally:
+        server.kill()
+        server.communicate()
+    left = root / ".report.html.1"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    write_report(root)
+    assert not left.exists()
+    alone = tmp_path / "alone"
+    for name in ("runs", "sweeps"):
+        shutil.copytree(root / name, alone / name)
+    write_report(alone)
+    assert files_of(root) == files_of(alone)
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(quick: Path, page: Page) -> None:

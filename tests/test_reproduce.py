@@ -59,28 +59,3 @@ def test_the_quick_profile_from_nothing_and_again(tmp_path):
     assert not re.search(r"^\[\d+/\d+\]", again.stdout, re.MULTILINE)  # no run is reported: none was made
     assert {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()} == first
     assert time.monotonic() - began < 30  # 10 s on a machine that does nothing else; measured by hand
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_over_200_runs(tmp_path):
-    """Eight variants in turn, so that programs are built and thrown away again and again."""
-    script = """
-import resource, sys
-from fracpool.train import main
-small = [*sys.argv[1:], "dataset=mnist5k", "pool=max,average,fmp", "pool.ratio=1.47,1.6", "model.conv_layers=1,2"]
-def memory():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
-after = []
-for batch in range(5):
-    seeds = f"seed=range({5 * batch},{5 * batch + 5})"
-    assert main(["-m", *small, seeds]) == 0
-    after.append(memory())
-print("MEMORY", *after)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, *SMALLER], cwd=tmp_path, capture_output=True, text=True, timeout=580
-    )
-    assert done.returncode == 0, done.stderr
-    memory = [float(word) for word in done.stdout.split("MEMORY")[1].split()]
-    assert len(list((tmp_path / "results" / "mine" / "runs").iterdir())) == 200
-    assert memory[-1] < 1.05 * memory[1], memory

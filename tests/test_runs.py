@@ -177,6 +177,41 @@ def test_a_damaged_checkpoint_costs_only_its_epochs(tmp_path):
     assert results(execute(made)) == whole
 
 
+@pytest.mark.parametrize("other", ["run", "code", "TensorFlow"])
+def test_the_checkpoint_of_another_run_or_version_is_not_gone_on_from(tmp_path, monkeypatch, other):
+    """Its arrays have the right shapes: only what it says of its maker tells it apart."""
+    from fracpool import environment, identity
+
+    whole = results(execute(settings(tmp_path / "whole")))
+    made = settings(tmp_path / "parts")
+    begun = replace(made, seed=1) if other == "run" else made
+    packages = environment.packages()
+    with monkeypatch.context() as patched:
+        if other == "code":
+            patched.setattr(identity, "code_fingerprint", lambda: "another")
+        if other == "TensorFlow":
+            patched.setattr(environment, "packages", lambda: packages | {"tensorflow": "2"})
+        with pytest.raises(KeyboardInterrupt):
+            execute(begun, StopAfter(1))
+    store = runner.plan(made).store
+    if other == "run":
+        os.rename(store.unfinished(runner.plan(begun).run_id), store.unfinished(runner.plan(made).run_id))
+    record = execute(made)
+    assert record.data["resumed_at_epoch"] == 0
+    assert results(record) == whole
+
+
+def test_the_same_network_on_other_data_trains_on_them(tmp_path, monkeypatch):
+    """A program serves all runs of its variant, but its batches only those of its data."""
+    from fracpool import datasets
+
+    first = execute(settings(tmp_path / "a"))
+    arrays = datasets.load(settings(tmp_path).dataset)
+    monkeypatch.setattr(datasets, "load", lambda known: replace(arrays, train_images=255 - arrays.train_images))
+    other = execute(settings(tmp_path / "b"))
+    assert other.data["metrics"]["train_loss"] != first.data["metrics"]["train_loss"]
+
+
 def test_testing_does_not_change_the_training(tmp_path):
     few, many = settings(tmp_path / "a"), settings(tmp_path / "b")
     many.repeats = 9

@@ -8,6 +8,7 @@ import pytest
 from conftest import TINY
 
 from fracpool.records import Store
+from fracpool.report import write_report
 
 
 def test_a_grid_trains_each_network_once(train, folder):
@@ -21,6 +22,37 @@ def test_a_grid_trains_each_network_once(train, folder):
     result = train(*grid, "seed=0,1,2")
     assert "6 runs of 2 variants, 4 skipped" in result.out
     assert "2 done, 4 skipped" in result.out
+
+
+def test_records_of_another_version_are_shown_as_such(train, folder):
+    train("-m", *TINY, "pool=max", "seed=0,1")
+    (path, _) = sorted(folder.rglob("record.json"))
+    data = json.loads(path.read_text())
+    data["environment"]["tensorflow"], data["code_fingerprint"] = "2.20.0", "0123456789abcdef"
+    path.write_text(json.dumps(data))
+    out = train("-m", *TINY, "pool=max", "seed=0,1").out
+    assert "1 record made by another version: code 0123456789abcdef, tensorflow 2.20.0; retry=all" in out
+    report = (write_report(folder / "results" / "mine").parent / "report.md").read_text()
+    for mixed in ("2.20.0 (1 runs), 2.", "0123456789abcdef (1 runs), "):
+        assert mixed in report
+
+
+def test_a_record_of_a_stranger_writes_nothing_to_the_terminal(train, folder):
+    train(*TINY, "pool=max")
+    (path,) = folder.rglob("record.json")
+    data = json.loads(path.read_text())
+    escape = "\x1b]0;owned\x07\x1b[2J"
+    data["error"] = {"type": escape, "message": [escape]}
+    data["label"] = data["code_fingerprint"] = data["environment"]["tensorflow"] = escape
+    data["metrics"]["test_accuracy"] = escape
+    path.write_text(json.dumps(data))
+    for mode in ([], ["-m"], ["-m", "plan=true"]):
+        result = train(*mode, *TINY, "pool=max")
+        assert result.code == 0
+        assert "\x1b" not in result.out + result.err
+    data["environment"] = [escape]
+    path.write_text(json.dumps(data))
+    assert train("-m", *TINY, "pool=max").code == 0
 
 
 def test_a_plan_runs_nothing(train, folder):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fracpool.description import maker
 from fracpool.records import StorageError
 
 if TYPE_CHECKING:
@@ -25,10 +25,9 @@ FILE = "checkpoint.npz"
 
 
 def save(folder: Path, model: keras.Model, history: list[dict[str, float]]) -> None:
-    from fracpool.models import state_variables
-
-    arrays = {f"v{i}": np.asarray(v.numpy()) for i, v in enumerate(state_variables(model))}
-    arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
+    arrays = {f"v{i}": value for i, value in enumerate(_values(model))}
+    about = {"run": folder.name, "maker": maker(), "history": history}
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     hidden = folder / f".{FILE}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,24 +42,31 @@ def save(folder: Path, model: keras.Model, history: list[dict[str, float]]) -> N
 
 
 def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
-    """Sets the model to its checkpoint and returns the history so far; [] when there is none to use."""
+    """Sets the model to its checkpoint and returns the history so far; [] when there is none to use.
+
+    A checkpoint that is damaged, of another run, or made by other code or another TensorFlow costs the epochs it
+    held, not the run.
+    """
     from fracpool.models import state_variables
 
     try:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
-            history = json.loads(arrays["history"].tobytes())
+            about = json.loads(arrays["about"].tobytes())
+            if (about["run"], about["maker"]) != (folder.name, maker()):
+                return []
+            history = list(about["history"])
             values = [arrays[f"v{i}"] for i in range(len(arrays.files) - 1)]
-    except (FileNotFoundError, NotADirectoryError):
+    except (zipfile.BadZipFile, ValueError, LookupError, TypeError, OSError, EOFError):
         return []
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError):
-        return []  # a damaged checkpoint costs the epochs it held, not the run
     variables = state_variables(model)
-    if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
+    if [(v.shape, v.dtype) for v in _values(model)] != [(v.shape, v.dtype) for v in values]:
         return []
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return history
 
 
-def discard(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _values(model: keras.Model) -> list[np.ndarray]:
+    from fracpool.models import state_variables
+
+    return [np.asarray(variable.numpy()) for variable in state_variables(model)]

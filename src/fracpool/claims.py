@@ -44,7 +44,8 @@ def claim(path: Path) -> Iterator[bool]:
         stop.set()
         beat.join()
         if _owner(path) == owner:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a disk that became read-only it goes stale by itself
+                path.unlink()
 
 
 def is_free(path: Path) -> bool:

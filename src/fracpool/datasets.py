@@ -107,32 +107,43 @@ def load(settings: DatasetSettings) -> Arrays:
     return _load(settings.name, str(_tfds_root(settings)))
 
 
-def training_batches(arrays: Arrays, examples: int, batch_size: int, seed: int, first_epoch: int) -> Any:
-    """Endless batches for training, as a tf.data.Dataset of (float32 images in [0, 1], int labels).
+class TrainingBatches:
+    """Endless batches for training: (float32 images in [0, 1], int labels).
 
     The order of an epoch depends on the seed and the number of the epoch alone, so that a run that goes on
     from epoch k sees what it would have seen. Training on part of the data takes the same part for all
     seeds, drawn once without regard to class.
+
+    TensorFlow keeps the functions of a tf.data pipeline until the process ends. So one pipeline serves run after
+    run, and reads where it starts from a variable.
     """
-    import tensorflow as tf
 
-    chosen = _chosen(len(arrays.train_images), examples)
-    images = tf.constant(arrays.train_images[chosen])
-    labels = tf.constant(arrays.train_labels[chosen].astype(np.int32))
+    def __init__(self, arrays: Arrays, examples: int, batch_size: int) -> None:
+        import tensorflow as tf
 
-    def epoch_order(epoch: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
-        )
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        chosen = _chosen(len(arrays.train_images), examples)
+        with tf.device("CPU:0"):  # where tf.data works
+            images = tf.constant(arrays.train_images[chosen])
+            labels = tf.constant(arrays.train_labels[chosen].astype(np.int32))
+            self._start = start = tf.Variable([0, 0], dtype=tf.int64)  # seed, first epoch
 
-    def gather(order: Any) -> Any:
-        return tf.cast(tf.gather(images, order), tf.float32) / 255.0, tf.gather(labels, order)
+        def epoch_order(number: Any) -> Any:
+            of_epoch = tf.stack([start[0], start[1] + number])
+            order = tf.random.experimental.stateless_shuffle(tf.range(examples), seed=of_epoch)
+            return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
-    options = tf.data.Options()
-    options.autotune.enabled = False  # nothing to tune, and its thread can hold up the end of a run by seconds
-    epochs = tf.data.Dataset.counter(start=first_epoch)
-    return epochs.flat_map(epoch_order).map(gather, num_parallel_calls=1).prefetch(2).with_options(options)
+        def gather(order: Any) -> Any:
+            return tf.cast(tf.gather(images, order), tf.float32) / 255.0, tf.gather(labels, order)
+
+        options = tf.data.Options()
+        options.autotune.enabled = False  # nothing to tune, and its thread can hold up the end of a run by seconds
+        batches = tf.data.Dataset.counter().flat_map(epoch_order).map(gather, num_parallel_calls=1).prefetch(2)
+        self._batches = batches.with_options(options)
+
+    def of(self, seed: int, first_epoch: int) -> Any:
+        """The tf.data.Dataset of a run from an epoch on; it ends the one that was asked for before."""
+        self._start.assign([seed, first_epoch])
+        return self._batches
 
 
 def _chosen(available: int, examples: int) -> np.ndarray:

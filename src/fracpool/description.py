@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from fracpool import environment, identity
 from fracpool.architecture import Network
+from fracpool.records import Record, text
 from fracpool.settings import Settings
 
 
@@ -24,6 +26,22 @@ def describe(settings: Settings, run_id: str, network: Network) -> dict[str, Any
         "results_version": identity.RESULTS_VERSION,
         "command": shlex.join(["python", "-m", "fracpool.train", *identity.overrides(settings)]),
     }
+
+
+def maker() -> dict[str, str]:
+    """What computes the results of this process: records and checkpoints of another are told apart."""
+    return _maker(identity.code_fingerprint(), environment.packages())
+
+
+def maker_of(record: Record) -> dict[str, str]:
+    """The same of a record."""
+    packages = record.data.get("environment")
+    return _maker(record.data.get("code_fingerprint"), packages if isinstance(packages, dict) else {})
+
+
+def _maker(code: Any, packages: Mapping[str, Any]) -> dict[str, str]:
+    told = {"code": code, **{name: packages.get(name) for name in ("fracpool", "tensorflow", "keras", "numpy")}}
+    return {name: text(value) for name, value in told.items()}
 
 
 def now() -> str:

@@ -24,10 +24,14 @@ def describe() -> dict[str, Any]:
         "cores": cores(),
         "threads": _threads(),
         "backend": _backend(),
-        "fracpool": _version("fracpool"),
         "commit": commit(),
-        **{name: _version(name) for name in PACKAGES},
+        **packages(),
     }
+
+
+def packages() -> dict[str, str | None]:
+    """The versions of fracpool and of what it computes with."""
+    return {name: _version(name) for name in ("fracpool", *PACKAGES)}
 
 
 def cores() -> int:

@@ -32,19 +32,22 @@ class Needs:
 
 
 LAUNCHERS = {
-    "BasicLauncher": Needs("basic", "hydra"),
-    "JoblibLauncher": Needs("joblib", "joblib"),
-    "SlurmLauncher": Needs("submitit_slurm", "submitit", "slurm", "sbatch"),
-    "LocalLauncher": Needs("submitit_local", "submitit", "slurm"),
-    "RayLauncher": Needs("ray", "ray", "ray"),
+    "hydra._internal.core_plugins.basic_launcher.BasicLauncher": Needs("basic", "hydra"),
+    "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher": Needs("joblib", "joblib"),
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher": Needs(
+        "submitit_local", "submitit", "slurm"
+    ),
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher": Needs(
+        "submitit_slurm", "submitit", "slurm", "sbatch"
+    ),
+    "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher": Needs("ray", "ray", "ray"),
+    "hydra_plugins.hydra_ray_launcher.ray_aws_launcher.RayAWSLauncher": Needs("ray_aws", "ray", "ray"),
 }
 
 
 def check(launcher: Mapping[str, Any]) -> None:
     """Raises SettingsError if the launcher of a composed config (`hydra.launcher`) cannot work on this machine."""
-    needs = LAUNCHERS.get(str(launcher.get("_target_")).rpartition(".")[2])
-    if needs is None:
-        return  # one that fracpool does not know checks itself
+    needs = LAUNCHERS[launcher["_target_"]]
     if importlib.util.find_spec(needs.package) is None:
         raise SettingsError(
             f"hydra/launcher={needs.option}: the package {needs.package} is missing; "

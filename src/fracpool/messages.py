@@ -34,6 +34,8 @@ def one_line(error: BaseException) -> str | None:
     match error:
         case SettingsError() | StorageError():
             return str(error)
+        case OSError() if error.strerror:  # what a run raises is in its record: this came of its surroundings
+            return f"{error.filename or 'a file'}: {error.strerror}; mend it and run the command again"
         case MissingConfigException() if error.missing_cfg_file and error.options is not None:
             group, _, name = error.missing_cfg_file.rpartition("/")
             return f"{group}={name}: no such option; {nearest(name, error.options)}"

@@ -6,9 +6,11 @@ A results folder (`results/<profile>/`) holds
     runs/<run id>/history.csv      one row per epoch (absent for checks, which have no epochs)
     runs/<run id>/predictions.npz  test probabilities or classes (absent for checks and diverged runs)
     sweeps/<experiment>.json       which runs an experiment consists of, and the findings it tests
-    unfinished/<run id>/           the checkpoint of a run that has not ended
+    unfinished/<run id>/           the checkpoint of a run that has not ended, and its record while it is written
+    claims/  damaged/              who is at which run; records that could not be used
 
-A record is written into a hidden sibling folder and renamed, so it appears whole or not at all.
+A record is written among the unfinished and renamed, so it appears whole or not at all. The whole folder may be
+a link, its parts may not: what is read and written stays inside.
 Nothing here needs TensorFlow, and nothing is ever pickled.
 """
 
@@ -21,6 +23,7 @@ import io
 import json
 import os
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +49,7 @@ HISTORY_COLUMNS = (
 MAX_JSON_BYTES = 16 * 2**20
 MAX_HISTORY_BYTES = 64 * 2**20
 MAX_PREDICTIONS_BYTES = 256 * 2**20
+LONGEST_TEXT = 300
 
 
 class RecordError(ValueError):
@@ -129,18 +133,36 @@ class Store:
         """Where a run keeps its checkpoint until its record is written."""
         return self.root / "unfinished" / run_id
 
+    def claim(self, run_id: str) -> Path:
+        """The claim of the process that is at a run (see `fracpool.claims`)."""
+        return self.root / "claims" / run_id
+
     def find(self, run_id: str) -> Record | None:
         """The record of a run, or None; a damaged one is set aside (never deleted) and reported missing."""
         folder = self.folder(run_id)
-        if not (folder / RECORD_FILE).is_file():
+        if not os.path.lexists(folder):
             return None
         try:
             return read_record(folder, verify_files=True)
         except RecordError:
-            aside = self.root / "damaged" / f"{run_id}-{os.getpid()}-{len(list_dir(self.root / 'damaged'))}"
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(folder, aside)
+            self._set_aside(folder)
             return None
+
+    def _set_aside(self, folder: Path) -> None:
+        damaged = self.root / "damaged"
+        aside = damaged / f"{folder.name}-{os.getpid()}-{len(list_dir(damaged))}"
+        try:
+            damaged.mkdir(parents=True, exist_ok=True)
+            os.replace(folder, aside)
+        except FileNotFoundError:
+            pass  # another process did it just before
+        except OSError as error:
+            raise StorageError.about(aside, error) from error
+
+    def links(self) -> list[Path]:
+        """The parts of the folder that lead out of it."""
+        parts = (self.runs, self.sweeps, *(self.root / name for name in ("unfinished", "claims", "damaged")))
+        return [part for part in parts if part.is_symlink()]
 
     def write(
         self,
@@ -148,41 +170,53 @@ class Store:
         history: Sequence[Mapping[str, float]] = (),
         predictions: Mapping[str, np.ndarray] | None = None,
     ) -> Record:
-        """Writes a record whole: into a hidden folder, flushed to disk, then renamed into place."""
+        """Writes a record whole: among the unfinished, flushed to disk, then renamed into place."""
         run_id = str(data["run_id"])
-        hidden = self.runs / f".{run_id}.{os.getpid()}"
-        shutil.rmtree(hidden, ignore_errors=True)
+        target, unfinished = self.folder(run_id), self.unfinished(run_id)
+        new, old = (unfinished / f"{name}.{os.getpid()}" for name in ("record", "replaced"))
+        shutil.rmtree(new, ignore_errors=True)
         try:
-            hidden.mkdir(parents=True)
+            new.mkdir(parents=True)
             files = {}
             if history:
-                files[HISTORY_FILE] = _write_durably(hidden / HISTORY_FILE, _history_csv(history))
+                files[HISTORY_FILE] = _write_durably(new / HISTORY_FILE, _history_csv(history))
             if predictions is not None:
                 packed = io.BytesIO()
                 np.savez_compressed(packed, **predictions)  # type: ignore[arg-type]
-                files[PREDICTIONS_FILE] = _write_durably(hidden / PREDICTIONS_FILE, packed.getvalue())
+                files[PREDICTIONS_FILE] = _write_durably(new / PREDICTIONS_FILE, packed.getvalue())
             whole = {"schema": RECORD_SCHEMA, **data, "files": files}
-            _write_durably(hidden / RECORD_FILE, _json_bytes(whole))
-            old = self.folder(run_id)
-            if old.exists():  # a failed run that was tried again
-                shutil.rmtree(old)
-            os.replace(hidden, old)
+            _write_durably(new / RECORD_FILE, _json_bytes(whole))
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(target, old)  # a failed run that was tried again: it goes whole, too
+            os.rename(new, target)
         except OSError as error:
-            shutil.rmtree(hidden, ignore_errors=True)
-            raise StorageError.about(self.folder(run_id), error) from error
-        except BaseException:
-            shutil.rmtree(hidden, ignore_errors=True)
-            raise
-        return Record(whole, self.folder(run_id))
+            raise StorageError.about(target, error) from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        self.forget_unfinished(run_id)
+        return Record(whole, target)
+
+    def forget_unfinished(self, run_id: str) -> None:
+        """Throws away what a run needed until its record was there."""
+        shutil.rmtree(self.unfinished(run_id), ignore_errors=True)
+
+    def forget_leftovers(self) -> None:
+        """Throws away checkpoints that are older than their run's record: a process was killed between the two."""
+        for folder in list_dir(self.root / "unfinished"):
+            try:
+                newest = max(file.stat().st_mtime_ns for file in folder.iterdir() if file.is_file())
+                over = (self.folder(folder.name) / RECORD_FILE).stat().st_mtime_ns >= newest
+            except (OSError, ValueError):  # no record, or nothing there
+                continue
+            if over:
+                self.forget_unfinished(folder.name)
 
     def read(self) -> Reading:
         """Every usable record, sorted by id, and one line per folder that is none."""
         reading = Reading()
-        for folder in list_dir(self.runs):
+        for folder in _inside(self.runs, reading.problems):
             if folder.name.startswith("."):
-                continue
-            if folder.is_symlink():
-                reading.problems.append(f"{folder}: a link, which is not followed; copy the run here instead")
                 continue
             try:
                 reading.records.append(read_record(folder))
@@ -208,7 +242,7 @@ class Store:
         """All sweep files by experiment name, and one line per file that cannot be used."""
         sweeps: dict[str, dict[str, Any]] = {}
         problems: list[str] = []
-        for path in list_dir(self.sweeps):
+        for path in _inside(self.sweeps, problems):
             if path.suffix != ".json" or path.name.startswith("."):
                 continue
             try:
@@ -221,6 +255,8 @@ class Store:
 def read_record(folder: Path, verify_files: bool = False) -> Record:
     """Reads and checks one record; raises RecordError with one line if it cannot be used."""
     path = folder / RECORD_FILE
+    if folder.is_symlink():
+        raise RecordError(f"{folder}: a link, which is not followed; copy the run here instead")
     data = _parse_json(path)
     if data.get("run_id") != folder.name:
         raise RecordError(f"{path}: holds run {data.get('run_id')!r}, not {folder.name!r}; it was moved or edited")
@@ -229,8 +265,11 @@ def read_record(folder: Path, verify_files: bool = False) -> Record:
     missing = [k for k in ("config", "geometry", "metrics", "seed", "variant_id", "files") if k not in data]
     if missing:
         raise RecordError(f"{path}: lacks {', '.join(missing)}; set the folder aside and run it again")
-    if not isinstance(data["files"], dict):
-        raise RecordError(f"{path}: files is no list of files and checksums; set the folder aside and run it again")
+    for name in ("config", "geometry", "metrics", "files"):
+        if not isinstance(data[name], dict):
+            raise RecordError(f"{path}: {name} is no group of fields; set the folder aside and run it again")
+    if not isinstance(data["seed"], int):
+        raise RecordError(f"{path}: seed is no whole number; set the folder aside and run it again")
     record = Record(data, folder)
     if verify_files:
         for name, checksum in data["files"].items():
@@ -247,12 +286,30 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def text(value: Any, longest: int = LONGEST_TEXT) -> str:
+    """Text from a record as it may be shown: one line, no control or direction marks, not too long."""
+    shown = "".join(
+        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c
+        for c in str(value)[: 2 * longest]
+    )
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
 def list_dir(folder: Path) -> list[Path]:
     """The entries of a folder sorted by name; none if there is no such folder."""
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
         return []
+
+
+def _inside(folder: Path, problems: list[str]) -> list[Path]:
+    """The entries of a part of a results folder; none, and a problem, where it leads out of it."""
+    if folder.is_symlink():
+        problems.append(f"{folder}: a link, which is not followed; link the whole results folder instead")
+        return []
+    return list_dir(folder)
 
 
 def _history_csv(history: Sequence[Mapping[str, float]]) -> bytes:

@@ -62,7 +62,7 @@ def make_report(results_dir: str | os.PathLike[str]) -> Report:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 written, 2 bad input."""
+    """Returns the exit code: 0 written, 2 bad input, 130 stopped."""
     parser = argparse.ArgumentParser(
         prog="python -m fracpool.report",
         description="Write the report of one or more results folders from their run records.",
@@ -77,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReportError as error:
         print(f"fracpool.report: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("fracpool.report: stopped; the same command writes it anew", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     except report.ReportError as error:
         print(error, file=sys.stderr)
         return train.BAD_INPUT
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        return train.STOPPED
     return worst
 
 

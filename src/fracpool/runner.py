@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 
 from fracpool import architecture, claims, datasets, identity, progress
 from fracpool.poolings import POOLINGS
-from fracpool.records import Record, StorageError, Store
+from fracpool.records import Record, StorageError, Store, text
 from fracpool.settings import Settings, SettingsError, from_config, require
 
 ELSEWHERE = "elsewhere"
@@ -44,7 +44,7 @@ class PlannedRun:
 
     @property
     def claim(self) -> Path:
-        return self.store.root / "claims" / str(self.run_id)
+        return self.store.claim(str(self.run_id))
 
     @property
     def key(self) -> str:
@@ -155,7 +155,7 @@ def _import(module: str) -> ModuleType:
         gc.disable()
         try:
             return importlib.import_module(module)
-        except BaseException:
+        except Exception:
             remarks.seek(0)
             os.write(stderr, remarks.read())
             raise
@@ -215,7 +215,11 @@ def _accuracy(outcome: Outcome) -> str:
 
 
 def prepare_folder(store: Store) -> None:
-    """Makes sure, before anything is computed, that records can be written."""
+    """Makes sure, before anything is computed, that records can be written, and clears up after killed processes."""
+    for link in store.links():
+        raise SettingsError(
+            f"results_dir={store.root.parent}: {link} is a link, which is not followed; link {store.root} as a whole"
+        )
     try:
         store.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store.root) as file:
@@ -225,19 +229,20 @@ def prepare_folder(store: Store) -> None:
             f"results_dir={store.root.parent}: {store.root} cannot be written "
             f"({error.strerror or type(error).__name__}); choose another with results_dir=FOLDER"
         ) from error
+    store.forget_leftovers()
 
 
 def outcome_of(record: Record, skipped: bool, seconds: float) -> Outcome:
     data: dict[str, Any] = record.data
-    error = data.get("error") or {}
-    message = f"{error['type']}: {error['message'].splitlines()[0] if error['message'] else ''}" if error else ""
+    error, accuracy = data.get("error"), data["metrics"].get("test_accuracy")
+    message = f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else ""
     return Outcome(
         run_id=record.run_id,
-        label=str(data.get("label", "")),
-        seed=int(data["seed"]),
+        label=text(data.get("label", "")),
+        seed=data["seed"],
         status=record.status,
         skipped=skipped,
-        accuracy=data["metrics"].get("test_accuracy"),
+        accuracy=accuracy if isinstance(accuracy, float) else None,
         seconds=seconds,
-        message=message[:300],
+        message=text(message.partition("\n")[0]),
     )

@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -30,8 +31,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fracpool import datasets, environment, forecast, identity, launchers, progress
 from fracpool.claims import is_free
-from fracpool.description import now
-from fracpool.records import Store
+from fracpool.description import maker, maker_of, now
+from fracpool.records import Record, Store
 from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, prepare_folder
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
 
@@ -95,9 +96,10 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
             datasets.obtain(settings.dataset)
         whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
     prepare_folder(whole.store)
-    pending = [] if whole.missing_data else whole.pending()
+    records = [point.run.finished() for point in whole.points]
+    pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
     _write_sweep(whole)
-    _say_before(whole, pending)
+    _say_before(whole, pending, [record for record in records if record])
     outcomes = _carry_out(launcher, config, pending)
     _say_after(whole, outcomes)
     return outcomes
@@ -262,6 +264,8 @@ def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Out
             raise KeyboardInterrupt(
                 f"Stopped: {len(pending) - left} of {len(pending)} runs are done; the same command goes on from here."
             ) from None
+        except BrokenExecutor:
+            return _launch_again(launcher, config, pending)
         except Exception as error:
             if type(launcher).__name__ == "BasicLauncher":
                 raise
@@ -272,6 +276,20 @@ def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Out
                 f"runs are done; the same command goes on from here."
             ) from error
     return [_value(job_return) for job_return in returns]
+
+
+def _launch_again(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
+    """Goes on after a worker was killed, as the system does when memory runs out, unless nothing gets done."""
+    records = [point.run.finished() for point in pending]
+    done = [outcome_of(record, skipped=False, seconds=0.0) for record in records if record is not None]
+    left = [point for point, record in zip(pending, records, strict=True) if record is None]
+    if not done:
+        raise SweepFailed(
+            "A worker process was killed before any run was done, most likely for want of memory: use fewer workers "
+            "(hydra.launcher.n_jobs) or a smaller network; the same command goes on from here."
+        )
+    print(f"a worker process was killed, most likely for want of memory; going on with {_count(len(left), 'run')}")
+    return done + (_launch(launcher, config, left) if left else [])
 
 
 def _for_a_worker(settings: Settings, threads: int | None) -> list[str]:
@@ -365,7 +383,7 @@ def _name(whole: Plan) -> str:
     return whole.settings.experiment.name or "sweep"
 
 
-def _say_before(whole: Plan, pending: list[Point]) -> None:
+def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> None:
     runs, variants = len(whole.points), len(_variants(whole))
     if whole.missing_data:
         print(f"{_name(whole)}: not run, only its geometry is kept: {whole.missing_data}")
@@ -374,6 +392,13 @@ def _say_before(whole: Plan, pending: list[Point]) -> None:
         f"{_name(whole)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
         f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
     )
+    makers = [maker_of(record) for record in skipped]
+    others = [other for other in makers if other != maker()]
+    if others:
+        told = sorted({f"{name} {value}" for other in others for name, value in other.items() - maker().items()})
+        print(
+            f"  {_count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again"
+        )
     for label, reason in whole.impossible:
         print(f"  left out: {label}: {reason}")
 

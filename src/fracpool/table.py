@@ -6,10 +6,11 @@ the record aside with one line, and text is cut and freed of control characters 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
-import unicodedata
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Any, TypeGuard, cast
 import pandas as pd
 
 from fracpool.poolings import POOLINGS
-from fracpool.records import Record, RecordError, Store
+from fracpool.records import Record, RecordError, Store, text
 
 COLUMNS = (
     "experiment", "variant", "dataset", "pool", "ratio", "conv_layers", "final_height", "final_width",
@@ -33,8 +34,8 @@ COUNTS = (
     "repeats", "test_examples",
 )  # fmt: skip
 LOOSE = ""  # the name of the experiment that holds the runs of no experiment
-LONGEST_TEXT = 300
 MOST_LAYERS = 10_000
+LEFTOVER_SECONDS = 3600.0  # no file takes as long to write
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,10 @@ def write_file(path: Path, content: str | bytes) -> None:
         os.replace(hidden, path)
     finally:
         hidden.unlink(missing_ok=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # by processes that were killed while they wrote
+        with contextlib.suppress(OSError):
+            if time.time() - left.lstat().st_mtime > LEFTOVER_SECONDS:
+                left.unlink()
 
 
 def as_csv(table: pd.DataFrame) -> str:
@@ -260,16 +265,6 @@ def settings_key(settings: Mapping[str, Any], without: Iterable[str] = ()) -> st
 
 def size_text(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
-
-
-def text(value: Any, longest: int = LONGEST_TEXT) -> str:
-    """Text from a record as it may be shown: one line, no control or direction marks, not too long."""
-    shown = "".join(
-        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c
-        for c in str(value)[: 2 * longest]
-    )
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def sizes_text(found: Sequence[tuple[int, int]]) -> str:
@@ -353,12 +348,6 @@ def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
             raise RecordError(f"{name} is {row[name]}, not between 0 and 1")
     for name in COUNTS:
         _whole(row.get(name), name)
-    for name in ("test_accuracy", "test_error", "averaged_accuracy"):
-        if row[name] is not None and not 0 <= row[name] <= 1:
-            raise RecordError(f"{name} is {row[name]}, not between 0 and 1")
-    for name in COUNTS:
-        if row.get(name) is not None and (row[name] != int(row[name]) or abs(row[name]) >= 2**63):
-            raise RecordError(f"{name} is {row[name]}, no whole number")
     seed = _whole(data["seed"], "seed")
     if seed is None:
         raise RecordError("seed is missing")
@@ -464,7 +453,7 @@ def _loose(runs: pd.DataFrame, experiments: Iterable[Experiment], records: Mappi
         return []
     first = loose.drop_duplicates("variant_id")
     found = [records[run].data for run in first["run_id"]]
-    names = distinct_names([(label, flatten(d["config"])) for label, d in zip(first["label"], found, strict=True)])
+    names = distinct_names([(label, _telling(d)) for label, d in zip(first["label"], found, strict=True)])
     variants = [
         Variant(id_, name, d["config"], d["geometry"])
         for id_, name, d in zip(first["variant_id"], names, found, strict=True)
@@ -483,11 +472,15 @@ def _memberships(run_ids: pd.Series, experiments: Iterable[Experiment]) -> list[
 def _names_over_all(runs: pd.DataFrame, records: Mapping[str, Record]) -> list[str]:
     first = runs.drop_duplicates("variant_id")
     labelled = [
-        (label, flatten(records[run].data["config"]))
-        for label, run in zip(first["label"], first["run_id"], strict=True)
+        (label, _telling(records[run].data)) for label, run in zip(first["label"], first["run_id"], strict=True)
     ]
     by_id = dict(zip(first["variant_id"], distinct_names(labelled), strict=True))
     return [by_id[id_] for id_ in runs["variant_id"]]
+
+
+def _telling(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings by which a record's variant is told from others; results of another version are none of its."""
+    return flatten(data["config"]) | {"results_version": data.get("results_version")}
 
 
 def distinct_names(labelled: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:

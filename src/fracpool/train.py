@@ -14,7 +14,7 @@ from types import FrameType
 import hydra
 
 import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
-from fracpool import paths, runner, settings
+from fracpool import paths, runner, settings, targets
 from fracpool.messages import one_line
 from fracpool.records import StorageError
 from fracpool.sweep import SweepFailed
@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     command = hydra.main(config_path=str(paths.configs()), config_name="train", version_base="1.3")(runner.job)
     try:
-        command()
+        with targets.registered_only(sys.argv[1:]):
+            command()
         return DONE
     except KeyboardInterrupt as error:
         print(str(error) or "Stopped; the same command goes on after the last finished epoch.", file=sys.stderr)
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         if line is None or show_all:
             raise
         print(line, file=sys.stderr)
-        return SOME_FAILED if isinstance(cause, StorageError) else BAD_INPUT
+        return SOME_FAILED if isinstance(cause, StorageError | OSError) else BAD_INPUT
     finally:
         sys.argv = before
         if not show_all:

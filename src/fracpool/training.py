@@ -36,12 +36,17 @@ class Diverged(Exception):
 
 @dataclass
 class Program:
-    """A compiled model and the variant it was compiled for; `even` shares its weights and pools without chance,
-    and is None where there is nothing to pool by chance."""
+    """A compiled model, the variant it was compiled for and the data it trains on; `even` shares its weights and
+    pools without chance, and is None where there is nothing to pool by chance."""
 
     variant_id: str
+    arrays: datasets.Arrays
+    batches: datasets.TrainingBatches
     model: keras.Model
     even: keras.Model | None
+
+    def serves(self, wanted: str, arrays: datasets.Arrays) -> bool:
+        return self.variant_id == wanted and self.arrays is arrays
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
     try:
         arrays = datasets.load(settings.dataset)
         data = _describe_data(settings, arrays)
-        program = _program_for(settings, network, len(arrays.train_images))
+        program = _program_for(settings, network, arrays)
         trained = _train(program, settings, arrays, history, store, run_id, reporter)
         predictions, metrics, test_seconds = _test(program, settings, arrays, history, trained.probabilities)
         outcome["resumed_at_epoch"] = trained.first
@@ -106,7 +111,7 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
     if outcome["status"] == "failed":
         _forget_program()  # not in the handler above: while it lasts the error holds on to all that it passed through
     timings |= _timings(history)
-    record = store.write(
+    return store.write(
         {
             **outcome,
             **describe(settings, run_id, network),
@@ -119,19 +124,17 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
         history,
         predictions,
     )
-    checkpoint.discard(store.unfinished(run_id))
-    return record
 
 
-def _program_for(settings: Settings, network: Network, available: int) -> Program:
+def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) -> Program:
     global _program
     wanted = variant_id(settings)
-    if _program is None or _program.variant_id != wanted:
+    if _program is None or not _program.serves(wanted, arrays):
         if _program is not None:
             _forget_program()
         model = models.build(network, settings.model, settings.pool)
-        examples = _examples(settings, available)
-        steps = -(-examples // settings.budget.batch_size)
+        examples, batch = _examples(settings, len(arrays.train_images)), settings.budget.batch_size
+        steps = -(-examples // batch)
         model.compile(
             optimizer=models.optimizer(settings.optimizer, steps, settings.budget.epochs),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -141,7 +144,7 @@ def _program_for(settings: Settings, network: Network, available: int) -> Progra
         model.optimizer.build(model.trainable_variables)
         stochastic = POOLINGS[settings.pool.kind].stochastic(settings.pool)
         even = models.with_even_regions(model, network, settings.pool) if stochastic else None
-        _program = Program(wanted, model, even)
+        _program = Program(wanted, arrays, datasets.TrainingBatches(arrays, examples, batch), model, even)
     models.initialise(_program.model, settings.seed)
     return _program
 
@@ -181,7 +184,7 @@ def _train(
     keep = partial(checkpoint.save, folder, program.model, history)
     watch = _EpochWatch(settings, arrays, history, keep, reporter)
     program.model.fit(
-        datasets.training_batches(arrays, examples, batch, settings.seed, first),
+        program.batches.of(settings.seed, first),
         steps_per_epoch=-(-examples // batch),
         initial_epoch=first,
         epochs=epochs,
