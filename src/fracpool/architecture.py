@@ -118,23 +118,27 @@ def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSett
     pooled = _has_pool(model, number)
     early = pooled and not model.dropout and POOLINGS[pool.kind].takes_maximum
     if early:
-        _add_pool(layers, number, pool)
+        _add_pool(layers, number, model, pool)
     if model.activation != "linear":
         layers.add(f"activation{number}", "activation")
     if model.dropout:
         layers.add(f"dropout{number}", "dropout")
     if pooled and not early:
-        _add_pool(layers, number, pool)
+        _add_pool(layers, number, model, pool)
 
 
-def _add_pool(layers: _Stack, number: int, pool: PoolSettings) -> None:
-    height, width = (POOLINGS[pool.kind].output_size(pool, side) for side in (layers.height, layers.width))
+def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
+    pooling = POOLINGS[pool.kind]
+    height, width = (pooling.output_size(pool, side) for side in (layers.height, layers.width))
     if height < 1 or width < 1:
         raise ImpossibleNetwork(
-            f"pool {number} of {POOLINGS[pool.kind].label(pool)}: its map is {layers.height}×{layers.width}, too "
+            f"pool {number} of {pooling.label(pool)}: its map is {layers.height}×{layers.width}, too "
             f"small to pool; use fewer model.conv_layers or model.pools, or a smaller pool.ratio"
         )
-    layers.add(f"pool{number}", "pool", height=height, width=width)
+    parameters, macs = pooling.parameters(layers.channels), height * width * pooling.macs(layers.channels)
+    layers.add(f"pool{number}", "pool", height=height, width=width, parameters=parameters, macs=macs)
+    if pooling.convolves and model.activation != "linear":
+        layers.add(f"pool{number}_activation", "activation")
 
 
 def _filters(model: ModelSettings, number: int) -> int:

@@ -31,6 +31,7 @@ COMPUTING_MODULES = (
     "geometry",
     "pooling",
     "kept_regions",
+    "pool_layers",
     "ops",
     "poolings",
     "architecture",

@@ -104,8 +104,10 @@ def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:
             return draws.uniform(-limit, limit, shape).astype(np.float32)
         case "gamma" | "moving_variance":
             return np.ones(shape, np.float32)
-        case "bias" | "beta" | "moving_mean":
+        case "bias" | "beta" | "moving_mean" | "mask":
             return np.zeros(shape, np.float32)
+        case "proportion":  # of the maximum in a mixed pool
+            return np.full(shape, 0.5, np.float32)
     raise ValueError(f"variable {path}: no initial value is defined for it")
 
 

@@ -51,6 +51,7 @@ class PoolSettings:
     overlapping: Optional[bool] = None
     window: Optional[int] = None
     regions_per: Optional[str] = None
+    grid: Optional[int] = None
 
 
 @dataclass
