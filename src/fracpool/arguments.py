@@ -77,12 +77,13 @@ def whole(value: Any, name: str) -> int:
     return int(value)
 
 
-def known_size(size: Any, name: str, smallest: int) -> None:
-    """Whether an axis of the input, height or width, has a size that is known and large enough for the windows."""
+def known_size(size: int | None, name: str, smallest: int) -> int:
+    """The size of an axis of the input, height or width, which must be known and large enough for the windows."""
     if size is None:
         raise ValueError(f"the input's {name} is unknown: must be given, as in keras.Input((28, 28, 1))")
     if size < smallest:
         raise ValueError(f"the input has {name} {size}: must be at least {smallest} for this layer")
+    return size
 
 
 def seed(value: Any) -> int | None:

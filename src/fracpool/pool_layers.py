@@ -73,8 +73,7 @@ class _WindowPooling(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         shape = list(input_shape)
         for name, place in zip(("height", "width"), self._places, strict=True):
-            arguments.known_size(shape[place], name, self._smallest)
-            shape[place] = self._out(shape[place])
+            shape[place] = self._out(arguments.known_size(shape[place], name, self._smallest))
         return tuple(shape)
 
     def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
@@ -100,23 +99,8 @@ class _WindowPooling(keras.layers.Layer):
     def _smallest(self) -> int:
         return self.pool_size if self.padding == "valid" else 1
 
-    def _out(self, size: Any) -> int:
-        if self.padding == "same":
-            return -(-size // self.strides)
-        return (size - self.pool_size) // self.strides + 1
-
-    def _cells(self, x: Tensor) -> list[Tensor]:
-        """The k² cells of all windows in row-major order, each (N, out height, out width, C); 0 out of the image."""
-        height, width = (self._out(size) for size in x.shape[1:3])
-        x = ops.pad(x, [(0, 0), self._margin(x.shape[1]), self._margin(x.shape[2]), (0, 0)])
-        rows, cols = ((out - 1) * self.strides + 1 for out in (height, width))
-        places = range(self.pool_size)
-        return [x[:, i : i + rows : self.strides, j : j + cols : self.strides] for i in places for j in places]
-
-    def _margin(self, size: int) -> tuple[int, int]:
-        """Cells before and after an axis, as TensorFlow's "same" has them."""
-        missing = max((self._out(size) - 1) * self.strides + self.pool_size - size, 0)
-        return missing // 2, missing - missing // 2
+    def _out(self, size: int) -> int:
+        return _windows(size, self.pool_size, self.strides, self.padding)
 
     def _maximum(self, x: Tensor) -> Tensor:
         return ops.max_pool(x, self.pool_size, self.strides, self.padding, data_format="channels_last")
@@ -227,8 +211,9 @@ class GatedPooling2D(_WindowPooling):
         self.mask = self.add_weight(shape=(self.pool_size, self.pool_size), initializer="zeros", name="mask")
 
     def pool(self, x: Tensor, training: bool) -> Tensor:
-        weights = ops.unstack(ops.reshape(self.mask, (-1,)), self.pool_size**2)
-        gate = ops.sigmoid(sum(weight * cell for weight, cell in zip(weights, self._cells(x), strict=True)))
+        shape = (self.pool_size, self.pool_size, x.shape[-1], 1)
+        masks = ops.broadcast_to(self.mask[:, :, None, None], shape)
+        gate = ops.sigmoid(ops.depthwise_conv(x, masks, self.strides, self.padding, data_format="channels_last"))
         average = self._average(x)
         return average + gate * (self._maximum(x) - average)
 
@@ -295,22 +280,62 @@ class StochasticPooling2D(_SampledPooling):
         )
 
     def pool(self, x: Tensor, training: bool) -> Tensor:
-        cells = self._cells(x)
-        weights = [ops.cast(ops.relu(cell), "float32") for cell in cells]
-        total = sum(weights)
-        inside = self._cells(ops.ones((1, *x.shape[1:3], 1), "float32"))
-        weights = [ops.where(total > 0, weight, there) for weight, there in zip(weights, inside, strict=True)]
-        if training or self.sample_at_test:
-            return _drawn(cells, weights, self.seed_generator)
-        weighted = sum(weight * ops.cast(cell, "float32") for weight, cell in zip(weights, cells, strict=True))
-        return ops.cast(weighted / sum(weights), x.dtype)
+        form = self.pool_size, self.strides, self.padding
+        if not (training or self.sample_at_test):
+            return _weighted_sum(x, *form)
+        count, height, width, channels = ops.shape(x)
+        shape = (count, self._out(height), self._out(width), channels)
+        chance = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        return _draw(x, chance * ALMOST_ONE, *form)
 
 
-def _drawn(cells: list[Tensor], weights: list[Tensor], seed: Any) -> Tensor:
-    """One of the cells at each place, with a probability in proportion to its weight."""
-    total = sum(weights)
-    mark = keras.random.uniform(ops.shape(total), dtype="float32", seed=seed) * ALMOST_ONE * total
-    drawn, below = ops.zeros_like(cells[0]), ops.zeros_like(total)
+def _windows(size: int, width: int, stride: int, padding: str) -> int:
+    """How many windows an axis has."""
+    return -(-size // stride) if padding == "same" else (size - width) // stride + 1
+
+
+def _cells(x: Tensor, width: int, stride: int, padding: str) -> list[Tensor]:
+    """The cells of all windows, each place in them one tensor (N, out height, out width, C); 0 out of the image."""
+    counts = [_windows(size, width, stride, padding) for size in x.shape[1:3]]
+    spans = [(count - 1) * stride + 1 for count in counts]
+    missing = [max(span - 1 + width - size, 0) for span, size in zip(spans, x.shape[1:3], strict=True)]
+    x = ops.pad(x, [(0, 0), *((cells // 2, cells - cells // 2) for cells in missing), (0, 0)])
+    rows, cols = spans
+    return [x[:, i : i + rows : stride, j : j + cols : stride] for i in range(width) for j in range(width)]
+
+
+def _weights(x: Tensor, cells: list[Tensor], width: int, stride: int, padding: str) -> list[Tensor]:
+    """In what proportion the cells are drawn: their positive parts; evenly in the image where there are none."""
+    positive = [ops.cast(ops.relu(cell), "float32") for cell in cells]
+    total = sum(positive)
+    inside = _cells(ops.ones((1, *x.shape[1:3], 1), "float32"), width, stride, padding)
+    return [ops.where(total > 0, weight, there) for weight, there in zip(positive, inside, strict=True)]
+
+
+def _weighted_sum(x: Tensor, width: int, stride: int, padding: str) -> Tensor:
+    cells = _cells(x, width, stride, padding)
+    weights = _weights(x, cells, width, stride, padding)
+    weighted = sum(weight * ops.cast(cell, "float32") for weight, cell in zip(weights, cells, strict=True))
+    return ops.cast(weighted / sum(weights), x.dtype)
+
+
+def _one_pass(function: Any) -> Any:
+    """The function compiled by XLA on TensorFlow, whose own kernels go over the memory for each cell of a window:
+    ten times as slow in training (3×3 windows, measured)."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+@_one_pass
+def _draw(x: Tensor, chance: Tensor, width: int, stride: int, padding: str) -> Tensor:
+    """One cell of each window: that in which `chance`, uniform in [0, 1), falls when weights are laid end to end."""
+    cells = _cells(x, width, stride, padding)
+    weights = _weights(x, cells, width, stride, padding)
+    mark = chance * sum(weights)
+    drawn, below = ops.zeros_like(cells[0]), ops.zeros_like(mark)
     for cell, weight in zip(cells, weights, strict=True):
         above = below + weight
         drawn = ops.where(ops.logical_and(below <= mark, mark < above), cell, drawn)
@@ -378,7 +403,7 @@ class S3Pooling2D(_SampledPooling):
     def _smallest(self) -> int:
         return self.strides
 
-    def _out(self, size: Any) -> int:
+    def _out(self, size: int) -> int:
         return size // self.strides
 
     def pool(self, x: Tensor, training: bool) -> Tensor:
@@ -451,7 +476,7 @@ class MaxBlurPooling2D(_WindowPooling):
     def _smallest(self) -> int:
         return self.pool_size + self.filter_size // 2  # a reflection needs more cells than it adds
 
-    def _out(self, size: Any) -> int:
+    def _out(self, size: int) -> int:
         return -(-(size - self.pool_size + 1) // self.strides)
 
     def pool(self, x: Tensor, training: bool) -> Tensor:
@@ -461,10 +486,9 @@ class MaxBlurPooling2D(_WindowPooling):
 
     def _blur(self, size: int) -> np.ndarray:
         """The matrix that blurs `size` maxima in a line and keeps each strides-th value: (out, size)."""
-        weights = np.array([math.comb(self.filter_size - 1, i) for i in range(self.filter_size)]) / 2 ** (
-            self.filter_size - 1
-        )
-        reflected = np.pad(np.arange(size), ((self.filter_size - 1) // 2, self.filter_size // 2), mode="reflect")
+        last = self.filter_size - 1
+        weights = np.array([math.comb(last, place) / 2**last for place in range(self.filter_size)])
+        reflected = np.pad(np.arange(size), (last // 2, last - last // 2), mode="reflect")
         matrix = np.zeros((-(-size // self.strides), size))
         for row, first in enumerate(range(0, size, self.strides)):
             np.add.at(matrix[row], reflected[first : first + self.filter_size], weights)
