@@ -107,6 +107,7 @@ class Settings:
     task: str = "train"
     seed: int = 0
     repeats: int = 8
+    test_shift: int = 0  # pixels; see `test_passes`
     threads: Optional[int] = None  # None: all cores, shared out among the workers of a launcher
     results_dir: str = "results"
     profile: str = "mine"
@@ -171,6 +172,11 @@ def check(settings: Settings) -> None:
     require(s.task in TASKS, "task", s.task, one_of(TASKS))
     require(0 <= s.seed < 2**31, "seed", s.seed, "a whole number from 0 to 2147483647")
     require(1 <= s.repeats <= 1024, "repeats", s.repeats, "a whole number from 1 to 1024")
+    require(0 <= s.test_shift <= 16, "test_shift", s.test_shift, "a whole number of pixels from 0 to 16")
+    passes, shift = test_passes(s)
+    shifts = (2 * shift + 1) ** 2
+    allowed = f"at most {shifts}, as many shifts as test_shift={shift} has, or take a larger test_shift"
+    require(not shift or passes <= shifts, "repeats", s.repeats, allowed)
     require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
     require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
     require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
@@ -206,6 +212,17 @@ def check(settings: Settings) -> None:
     require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
+
+
+def test_passes(settings: Settings) -> tuple[int, int]:
+    """How many test passes are averaged, and up to how many pixels the images are moved in them.
+
+    Where pooling is random, passes differ by their regions. Elsewhere they are alike, unless `test_shift` moves
+    the images: the control that tells what random regions win by averaging from what any averaging wins.
+    """
+    if POOLINGS[settings.pool.kind].stochastic(settings.pool):
+        return settings.repeats, 0
+    return (settings.repeats, settings.test_shift) if settings.test_shift else (1, 0)
 
 
 def _check_gradient(pool: PoolSettings) -> None:

@@ -32,6 +32,7 @@ COUNTS = (
     "conv_layers", "final_height", "final_width", "parameters", "macs", "train_examples", "epochs", "seed",
     "repeats", "test_examples",
 )  # fmt: skip
+TEST_PASSES = ("repeats", "test_shift")  # settings that follow from the pooling
 LOOSE = ""  # the name of the experiment that holds the runs of no experiment
 LONGEST_TEXT = 300
 MOST_LAYERS = 10_000
@@ -86,7 +87,7 @@ class Variant:
     @cached_property
     def rest(self) -> dict[str, Any]:
         """Its settings without those of the pooling: equal for networks that differ by their pooling only."""
-        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k != "repeats"}
+        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k not in TEST_PASSES}
 
 
 @dataclass(frozen=True)
