@@ -5,7 +5,7 @@ A finding is data in `experiments/NAME.yaml`, under `experiment.findings`, by it
     F2:
       claim, source, comparison: text
       parts:                       # what is compared; the finding's verdict follows from the parts that count
-        - kind: gap                # final_size, gap, comparable, better, ranking, improvement or check
+        - kind: gap                # one of those below
           title: what it compares, in words
           a: {pool.kind: fmp, …}   # selects the variant whose config has these values; must select just one
           b: {pool.kind: max, …}
@@ -23,6 +23,9 @@ The kinds and their rules (ALPHA = 5 %; a − b is paired by seed):
   finds a − b < margin, the smallest advantage worth the name.
   With `match: final_size` in place of fixed variants, every pair of variants with equal final size is compared,
   where `a` and `b` select sets, and a is the one with more convolutions.
+- `reaches` (variant, level, margin, at, metric): the claim is that the accuracy is at least `level`, less `margin`,
+  since claims come without an interval. Reproduced if a one-sided test finds the mean above that, not reproduced if it
+  finds it below.
 - `ranking` (variants, first, at, metric): the claim is that `first`, one of the set `variants`, has the highest mean.
   Reproduced if one-sided tests find it above each of the others (the largest p-value counts); not reproduced if
   they find another above it (the smallest, times the number of others). Beside it stand all of them in order, with
@@ -450,6 +453,29 @@ def _equal_final_size(experiment: Experiment, spec: Mapping[str, Any]) -> list[t
     ]
 
 
+def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    """Whether a variant reaches an accuracy that was published for it."""
+    _need_runs(experiment)
+    level, margin = _fraction(spec["level"], "level"), _fraction(spec["margin"], "margin")
+    variant = select_one(experiment, spec["variant"])
+    part.claimed = f"error {100 * (1 - level):.2f} %, +\u00a0{100 * margin:g}"
+    sample = np.array(list(_noted_scores(results, experiment, variant, spec, part).values()))
+    if len(sample) < estimates.MIN_SEEDS:
+        raise NotJudged(f"{len(sample)} runs of {variant.name}; at least {estimates.MIN_SEEDS} are needed")
+    mean = estimates.estimate(sample)
+    assert mean.low is not None
+    assert mean.high is not None
+    part.numbers = {"n": mean.n, "variant": variant.name, "mean": mean.mean, "low": mean.low, "high": mean.high}
+    low, high = 100 * (1 - mean.high), 100 * (1 - mean.low)
+    part.seen = f"error {100 * (1 - mean.mean):.2f} % [{low:.2f},\u00a0{high:.2f}], n\u00a0=\u00a0{mean.n}"
+    least = level - margin
+    part.tests = Tests(
+        estimates.p_above(sample, least),
+        estimates.p_below(sample, least),
+        estimates.seeds_needed(sample, abs(mean.mean - least)),
+    )
+
+
 def _ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     """Whether one of a set is the best of it, and the order of all."""
     _need_runs(experiment)
@@ -546,6 +572,7 @@ KINDS: dict[str, Callable[[Results, Experiment, Mapping[str, Any], Part], None]]
     "gap": _gap,
     "comparable": _comparable,
     "better": _better,
+    "reaches": _reaches,
     "ranking": _ranking,
     "improvement": _improvement,
     "check": _check,

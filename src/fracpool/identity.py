@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import paths
+from fracpool import architecture, paths
 from fracpool.poolings import POOLINGS
 from fracpool.records import RECORD_SCHEMA, digest
 from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings, test_passes
@@ -130,6 +130,10 @@ def label(settings: Settings) -> str:
     if settings.task == "gradient":
         return f"gradient of {pool}"
     model = settings.model
+    if model.k is not None:
+        dropout = [f"dropout to {max(model.dropout_ramp):g}"] if any(model.dropout_ramp) else []
+        mode = pool.partition(f"{settings.pool.ratio:.4g} ")[2]
+        return ", ".join([architecture.notation(model, settings.pool), mode, *dropout])
     pools = "" if model.pools in (None, model.conv_layers) else f"{model.pools} × "
     extras = [
         *(["batch norm"] if model.batch_norm else []),

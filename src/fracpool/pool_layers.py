@@ -312,13 +312,6 @@ def _weights(x: Tensor, cells: list[Tensor], width: int, stride: int, padding: s
     return [ops.where(total > 0, weight, there) for weight, there in zip(positive, inside, strict=True)]
 
 
-def _weighted_sum(x: Tensor, width: int, stride: int, padding: str) -> Tensor:
-    cells = _cells(x, width, stride, padding)
-    weights = _weights(x, cells, width, stride, padding)
-    weighted = sum(weight * ops.cast(cell, "float32") for weight, cell in zip(weights, cells, strict=True))
-    return ops.cast(weighted / sum(weights), x.dtype)
-
-
 def _one_pass(function: Any) -> Any:
     """The function compiled by XLA on TensorFlow, whose own kernels go over the memory for each cell of a window:
     ten times as slow in training (3×3 windows, measured)."""
@@ -327,6 +320,14 @@ def _one_pass(function: Any) -> Any:
     import tensorflow as tf
 
     return tf.function(function, jit_compile=True, autograph=False)
+
+
+@_one_pass
+def _weighted_sum(x: Tensor, width: int, stride: int, padding: str) -> Tensor:
+    cells = _cells(x, width, stride, padding)
+    weights = _weights(x, cells, width, stride, padding)
+    weighted = sum(weight * ops.cast(cell, "float32") for weight, cell in zip(weights, cells, strict=True))
+    return ops.cast(weighted / sum(weights), x.dtype)
 
 
 @_one_pass

@@ -69,6 +69,8 @@ class ModelSettings:
     dropout: float = 0.0
     dense: list[int] = field(default_factory=lambda: [128])
     dense_dropout: float = 0.0
+    k: Optional[int] = None  # builds Graham's network, whose convolution n has k·n filters
+    dropout_ramp: list[float] = field(default_factory=list)  # its rates, one for each convolution; []: none
 
 
 @dataclass
@@ -146,6 +148,8 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     check(settings)
     if not settings.model.batch_norm:  # what has no effect makes no other run
         settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
+    if settings.model.k is not None:
+        settings.model.filters = ModelSettings().filters
     return settings, ignored
 
 
@@ -198,6 +202,11 @@ def check(settings: Settings) -> None:
     require(model.activation in ACTIVATIONS, "model.activation", model.activation, one_of(ACTIVATIONS))
     require(0 <= model.dropout < 1, "model.dropout", model.dropout, "0 ≤ rate < 1")
     require(0 <= model.dense_dropout < 1, "model.dense_dropout", model.dense_dropout, "0 ≤ rate < 1")
+    if model.k is not None:
+        _check_graham(model, s.pool)
+    require(
+        model.k is not None or not model.dropout_ramp, "model.dropout_ramp", model.dropout_ramp, "[] without model.k"
+    )
     momentum = model.batch_norm_momentum
     require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
 
@@ -223,6 +232,23 @@ def test_passes(settings: Settings) -> tuple[int, int]:
     if POOLINGS[settings.pool.kind].stochastic(settings.pool):
         return settings.repeats, 0
     return (settings.repeats, settings.test_shift) if settings.test_shift else (1, 0)
+
+
+def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
+    """What Graham's network, (kn C2 − FMP α)l − C2 − C1, takes: l is model.conv_layers, α pool.ratio."""
+    require(model.k is not None and 1 <= model.k <= 4096, "model.k", model.k, "a whole number from 1 to 4096")
+    fractional = [kind for kind, pooling in POOLINGS.items() if "ratio" in pooling.settings]
+    require(pool.kind in fractional, "pool", pool.kind, f"{one_of(fractional)} with model.k: Graham's networks")
+    require(model.kernel >= 2, "model.kernel", model.kernel, "at least 2 with model.k; Graham's is 2")
+    for name in ("pools", "pad_to"):  # a pool after each of the l convolutions; the input's size follows from l and α
+        require(getattr(model, name) is None, f"model.{name}", getattr(model, name), "null with model.k")
+    require(not model.pointwise, "model.pointwise", model.pointwise, "false with model.k")
+    require(not model.dropout, "model.dropout", model.dropout, "0 with model.k, which has model.dropout_ramp")
+    ramp, count = model.dropout_ramp, model.conv_layers + 2
+    require(
+        len(ramp) in (0, count), "model.dropout_ramp", ramp, f"[] or {count} rates, of model.conv_layers + 2 layers"
+    )
+    require(all(0 <= rate < 1 for rate in ramp), "model.dropout_ramp", ramp, "rates from 0 to below 1")
 
 
 def _check_gradient(pool: PoolSettings) -> None:

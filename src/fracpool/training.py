@@ -140,7 +140,7 @@ def _program_for(settings: Settings, network: Network, available: int) -> Progra
         )
         model.optimizer.build(model.trainable_variables)
         stochastic = POOLINGS[settings.pool.kind].stochastic(settings.pool)
-        even = models.with_even_regions(model, network, settings.pool) if stochastic else None
+        even = models.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
         _program = Program(wanted, model, even)
     models.initialise(_program.model, settings.seed)
     return _program
