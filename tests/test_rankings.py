@@ -1,4 +1,4 @@
-"""Rankings and probabilities of improvement: rliable's definition, verdicts on runs whose truth is known."""
+"""Rankings, probabilities of improvement (as rliable defines them) and published levels, on runs of known truth."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,6 +121,41 @@ def test_tasks_that_one_side_lacks_are_not_judged() -> None:
     runs = {("mnist", "fmp", 2): [0.9] * 5, ("cifar10", "max", 2): [0.9] * 5}
     part = judged(runs, kind="improvement", tasks="dataset.name", a={"pool.kind": "fmp"}, b={"pool.kind": "max"})
     assert (part.verdict, part.reason) == (NOT_RUN, "a and b have no variants for the same values of dataset.name")
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [
+        (0.95, REPRODUCED),
+        (0.905, REPRODUCED),
+        (0.898, REPRODUCED),  # below the level, but by less than the margin
+        (0.88, NOT_REPRODUCED),
+        (0.8955, INCONCLUSIVE),
+    ],
+)
+def test_a_published_level_is_reached_or_not(mean: float, expected: str) -> None:
+    rule = {"kind": "reaches", "variant": {"pool.kind": "fmp"}, "level": 0.9, "margin": 0.005}
+    part = judged({("mnist", "fmp", 2): mean + NOISE}, **rule)
+    assert part.verdict == expected
+    assert part.claimed == "error 10.00 %, +\u00a00.5"
+    assert part.seen.startswith(f"error {100 * (1 - mean):.2f} % [")
+    averaged = judged({("mnist", "fmp", 2): 1 - mean + NOISE}, **rule, metric="averaged_accuracy")
+    assert averaged.numbers["mean"] == pytest.approx(mean)
+
+
+def test_a_level_is_called_reached_as_rarely_as_it_should() -> None:
+    """At the very edge, a true mean of the level less the margin."""
+    rng = np.random.default_rng(0)
+    rule = {"kind": "reaches", "variant": {"pool.kind": "fmp"}, "level": 0.9, "margin": 0.01}
+    edge = [judged({("mnist", "fmp", 2): rng.normal(0.89, 0.01, 5)}, **rule).verdict for _ in range(200)]
+    assert edge.count(REPRODUCED) <= 18
+    assert edge.count(NOT_REPRODUCED) <= 18
+
+
+def test_a_level_needs_three_runs() -> None:
+    rule = {"kind": "reaches", "variant": {"pool.kind": "fmp"}, "level": 0.9, "margin": 0.01}
+    part = judged({("mnist", "fmp", 2): [0.95, 0.95]}, **rule)
+    assert (part.verdict, part.reason) == (NOT_RUN, "2 runs of mnist fmp 2; at least 3 are needed")
 
 
 def test_probability_of_improvement_counts_pairs_and_halves_ties() -> None:
