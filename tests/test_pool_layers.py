@@ -81,7 +81,7 @@ def test_strided_convolution(shape):
 
 
 def test_mixed():
-    """Lee et al., equation 1: α max + (1 − α) average."""
+    """Lee et al.: α max + (1 − α) average."""
     x = values()
     layer = MixedPooling2D()
     layer.build(x.shape)
@@ -93,7 +93,7 @@ def test_mixed():
 
 @pytest.mark.parametrize(("size", "stride", "same"), [(2, 2, False), (3, 2, True)])
 def test_gated(size, stride, same):
-    """Lee et al., equation 3: σ(ωᵀx) max + (1 − σ(ωᵀx)) average, with one mask for all channels."""
+    """Lee et al.: σ(ωᵀx) max + (1 − σ(ωᵀx)) average, with one mask for all channels."""
     x = values((2, 8, 9, 3))
     layer = GatedPooling2D(size, stride, "same" if same else "valid")
     layer.build(x.shape)
@@ -113,7 +113,7 @@ def test_gated(size, stride, same):
 
 
 def test_stochastic_weights_by_probability_at_test_time():
-    """Zeiler and Fergus, equation 6: s = Σ p_i a_i with p_i = a_i / Σ a, for a ≥ 0."""
+    """Zeiler and Fergus: s = Σ p_i a_i with p_i = a_i / Σ a, for a ≥ 0."""
     x = np.maximum(values(), 0)
     expected = pooled(x, 3, 2, True, lambda w: (w**2).sum((1, 2)) / np.maximum(w.sum((1, 2)), 1e-30))
     np.testing.assert_allclose(ops.convert_to_numpy(StochasticPooling2D()(x)), expected, rtol=1e-5, atol=1e-6)
@@ -121,7 +121,7 @@ def test_stochastic_weights_by_probability_at_test_time():
 
 @pytest.mark.parametrize("sample", [{"training": True}, {"sample_at_test": True}], ids=["training", "test"])
 def test_stochastic_draws_in_proportion_to_the_values(sample):
-    """Equations 4 and 5: cell i of a window is drawn with probability a_i / Σ a."""
+    """Zeiler and Fergus: cell i of a window is drawn with probability a_i / Σ a."""
     cells = np.array([[0, 1, 2], [0.5, 0, 0.25], [-3, 4, 0.25]], "float32")
     x = np.broadcast_to(cells[None, :, :, None], (20_000, 3, 3, 1))
     layer = StochasticPooling2D(3, 3, "valid", sample_at_test=sample.get("sample_at_test", False), seed=4)

@@ -147,8 +147,8 @@ class MixedPooling2D(_WindowPooling):
     """α · max + (1 − α) · average of each window, α a weight of the layer.
 
     Lee, Gallagher and Tu, Generalizing pooling functions in convolutional neural networks: mixed, gated, and tree
-    (AISTATS 2016, arXiv 1509.08985), equation 1, "1 per layer". The paper asks for 0 ≤ α ≤ 1 and learns it by
-    gradient descent; it starts at ½ here, and nothing holds it in that range.
+    (AISTATS 2016, arXiv 1509.08985), mixed max-average pooling with one proportion per layer. The paper asks for
+    0 ≤ α ≤ 1 and learns it by gradient descent; it starts at ½ here, and nothing holds it in that range.
 
     Args:
         pool_size: Side of a window.
@@ -190,8 +190,8 @@ class MixedPooling2D(_WindowPooling):
 class GatedPooling2D(_WindowPooling):
     """σ(ωᵀx) · max + (1 − σ(ωᵀx)) · average of each window x, ω a mask of k×k weights of the layer.
 
-    Lee, Gallagher and Tu (see `MixedPooling2D`), equation 3, with one mask per layer, shared by its channels. The
-    mask starts at 0, that is at the mean of maximum and average; cells out of the image count 0 in ωᵀx.
+    Lee, Gallagher and Tu (see `MixedPooling2D`), gated max-average pooling with one mask per layer, shared by its
+    channels. The mask starts at 0, that is at the mean of maximum and average; cells out of the image count 0 in ωᵀx.
 
     Args, shapes and errors: see `MixedPooling2D`.
     """
@@ -243,9 +243,9 @@ class StochasticPooling2D(_SampledPooling):
     """One cell of each window, drawn with a probability in proportion to its value.
 
     Zeiler and Fergus, Stochastic pooling for regularization of deep convolutional neural networks (ICLR 2013, arXiv
-    1301.3557): p_i = a_i / Σ a (equation 4), one draw per window, sample and channel (5), and Σ p_i a_i at test
-    time (6); windows of 3×3 at stride 2. The paper pools rectified values. Where others come in, negative ones have
-    probability 0, and a window without a positive one is drawn from evenly, which is 0 for rectified values.
+    1301.3557): p_i = a_i / Σ a, one draw per window, sample and channel, and Σ p_i a_i at test time; windows of 3×3
+    at stride 2. The paper pools rectified values. Where others come in, negative ones have probability 0, and a
+    window without a positive one is drawn from evenly, which is 0 for rectified values.
 
     Args:
         pool_size: Side of a window.
@@ -438,7 +438,7 @@ class S3Pooling2D(_SampledPooling):
 class MaxBlurPooling2D(_WindowPooling):
     """Max pooling with stride 1, then a binomial blur with the stride.
 
-    Zhang, Making convolutional networks shift-invariant again (ICML 2019, arXiv 1904.11486), section 3.2:
+    Zhang, Making convolutional networks shift-invariant again (ICML 2019, arXiv 1904.11486):
     MaxBlurPool with the filter Triangle-3, [1, 2, 1] / 4 along rows and columns, reflected at the border.
 
     Args:
