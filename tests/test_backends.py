@@ -1,4 +1,4 @@
-"""Runs test_backends_each.py on JAX and PyTorch, each in a process of its own, and what only JAX can do."""
+"""Runs what holds on every backend on JAX and PyTorch, each in a process of its own, and what only JAX can do."""
 
 import importlib.util
 import os
@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow  # each starts a process with another backend
 
 HERE = Path(__file__).parent
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_backends_each.py"))
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+EACH = (*PYTEST, str(HERE / "test_backends_each.py"))
 
 JAX = """
 import jax, numpy as np
@@ -65,12 +66,17 @@ def run(backend: str, *command: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_everything(backend):
-    run(backend, *PYTEST)
+    run(backend, *EACH)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_other_poolings(backend):
+    run(backend, *PYTEST, str(HERE / "test_pool_layers.py"))
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_first_and_second_gradients(backend):
-    run(backend, *PYTEST, "-k", "second_gradient")
+    run(backend, *EACH, "-k", "second_gradient")
 
 
 def test_jax_transformations():

@@ -7,8 +7,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fracpool import architecture
+from fracpool.poolings import POOLINGS
 from fracpool.settings import ImpossibleNetwork, ModelSettings, PoolSettings
 
+FILLED = {"ratio": 1.47, "pseudo_random": False, "overlapping": False, "regions_per": "batch", "grid": 4}
 FMP = {"kind": "fmp", "pseudo_random": False, "overlapping": False, "regions_per": "batch"}
 
 
@@ -34,9 +36,12 @@ def test_pools_are_spread_evenly():
     assert [layer.name for layer in network.layers if layer.kind == "pool"] == ["pool2", "pool4", "pool6"]
 
 
-@hypothesis_settings(max_examples=15, deadline=None)
+EVERY_POOL = [PoolSettings(kind=kind, **FILLED) for kind in POOLINGS]
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
 @given(
-    pool=st.sampled_from([PoolSettings(), PoolSettings(kind="average"), PoolSettings(ratio=1.47, **FMP)]),
+    pool=st.sampled_from(EVERY_POOL),
     layers=st.integers(1, 3),
     filters=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     kernel=st.integers(1, 4),
@@ -69,6 +74,50 @@ def test_sizes_and_parameters_are_those_of_the_keras_model(
         expected = (layer.height, layer.width, layer.channels)
         assert shape == (expected if len(shape) == 3 else expected[-1:])
     assert built(np.zeros((2, 28, 26, 2), np.float32)).shape == (2, 10)
+
+
+def test_poolings_with_weights_count_them_and_their_products():
+    def pools(kind: str) -> list[tuple[int, int]]:
+        network = architecture.network(ModelSettings(filters=[4, 8]), PoolSettings(kind=kind), (28, 28, 1), 10)
+        return [(layer.parameters, layer.macs) for layer in network.layers if layer.kind == "pool"]
+
+    assert pools("strided") == [(9 * 4 * 4 + 4, 14 * 14 * 9 * 4 * 4), (9 * 8 * 8 + 8, 7 * 7 * 9 * 8 * 8)]
+    assert pools("mixed") == [(1, 0), (1, 0)]
+    assert pools("gated") == [(4, 14 * 14 * 4 * 4), (4, 7 * 7 * 4 * 8)]
+    assert pools("max_blur") == [(0, 14 * 14 * 9 * 4), (0, 7 * 7 * 9 * 8)]
+    assert pools("max") == pools("average") == pools("overlapping_max") == [(0, 0), (0, 0)]
+
+
+def test_an_activation_follows_a_strided_convolution():
+    network = architecture.network(ModelSettings(), PoolSettings(kind="strided"), (28, 28, 1), 10)
+    kinds = [layer.kind for layer in network.layers][1:9]
+    assert kinds == ["conv", "activation", "pool", "activation"] * 2
+
+
+@pytest.mark.parametrize("pool", EVERY_POOL, ids=lambda pool: pool.kind)
+def test_every_pooling_starts_from_the_seed_and_learns(pool):
+    """All weights are set from the seed, and a step of training moves those of the pools."""
+    from fracpool import models
+
+    settings = ModelSettings(filters=[4, 8], dense=[5], activation="relu")
+    model = models.build(architecture.network(settings, pool, (28, 28, 1), 10), settings, pool)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    images = np.random.default_rng(0).random((8, 28, 28, 1), np.float32)
+
+    def trained(seed: int) -> list[np.ndarray]:
+        models.initialise(model, seed)
+        start = {variable.path: variable.numpy() for variable in model.trainable_variables}
+        model.train_on_batch(images, np.arange(8))
+        moved = [
+            variable.path for variable in model.trainable_variables if np.any(variable.numpy() != start[variable.path])
+        ]
+        assert sum("pool" in path for path in moved) == 2 * {"strided": 2, "mixed": 1, "gated": 1}.get(pool.kind, 0)
+        return model.get_weights()
+
+    first, again, other = trained(1), trained(1), trained(2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
 
 
 def test_macs_count_each_product_once():

@@ -14,7 +14,7 @@ import numpy as np
 from fracpool import estimates
 from fracpool.estimates import Estimate
 from fracpool.findings import ALPHA, points, scores
-from fracpool.table import Experiment, Results, Variant, network_names, settings_key
+from fracpool.table import TEST_PASSES, Experiment, Results, Variant, network_names, settings_key
 
 AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
 
@@ -69,7 +69,7 @@ class Relation:
     holds: Callable[[Variant, Variant], bool]
 
 
-POOL, DEPTH = ("pool.", "repeats"), ("model.conv_layers", "model.pools")
+POOL, DEPTH = ("pool.", *TEST_PASSES), ("model.conv_layers", "model.pools")
 SWAP = Relation(POOL, lambda a, b: a.is_fmp and b.is_max)
 DEEPER = Relation((*POOL, *DEPTH), lambda a, b: a.is_fmp and b.is_max and a.depth > b.depth)
 PSEUDO = Relation(

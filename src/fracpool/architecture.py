@@ -6,10 +6,11 @@ the three cannot disagree. No Keras here.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from fracpool import geometry
 from fracpool.poolings import POOLINGS
 from fracpool.settings import ImpossibleNetwork, ModelSettings, PoolSettings, SettingsError
 
@@ -81,12 +82,14 @@ def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int
             f"{model.conv_layers}; use fewer pools or more layers"
         )
     layers = _Stack(shape)
-    if model.pad_to is not None:
-        if model.pad_to < max(shape[:2]):
-            raise SettingsError(f"model.pad_to={model.pad_to}: must be null or at least the image's {max(shape[:2])}")
-        layers.add("pad", "pad", height=model.pad_to, width=model.pad_to)
+    side = _padded_side(model, pool, max(shape[:2]))
+    if side is not None:
+        layers.add("pad", "pad", height=side, width=side)
     for number in range(1, model.conv_layers + 1):
-        _add_block(layers, number, model, pool)
+        _add_block(layers, number, model, pool, model.kernel, _has_pool(model, number))
+    if model.k is not None:
+        _add_block(layers, model.conv_layers + 1, model, pool, model.kernel, pooled=False)
+        _add_block(layers, model.conv_layers + 2, model, pool, 1, pooled=False)
     layers.add("flatten", "flatten", height=1, width=1, channels=layers.features)
     for number, width in enumerate(model.dense, start=1):
         layers.add_dense(f"dense{number}", width)
@@ -97,7 +100,48 @@ def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int
     return Network(tuple(layers.layers))
 
 
-def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
+def notation(model: ModelSettings, pool: PoolSettings) -> str:
+    """Graham's network as he writes it: (32nC2−FMP√2)6−C2−C1."""
+    roots = {2 ** (1 / 2): "√2", 2 ** (1 / 3): "∛2"}
+    ratio = next((root for value, root in roots.items() if abs(value - (pool.ratio or 0)) < 1e-6), f"{pool.ratio:.4g}")
+    word = "FMP" if pool.kind == "fmp" else "FAP"
+    return f"({model.k}nC{model.kernel}−{word}{ratio}){model.conv_layers}−C{model.kernel}−C1"
+
+
+def pool_at(model: ModelSettings, pool: PoolSettings, number: int) -> PoolSettings:
+    """The settings of pool `number`, from 1. In Graham's network its ratio is one that gives just the size of the
+    chain: the floor of size / α does not."""
+    if model.k is None:
+        return pool
+    assert pool.ratio is not None
+    before, after = geometry.graham_chain(pool.ratio, model.conv_layers, model.kernel)[number - 1]
+    return replace(pool, ratio=geometry.layer_ratio(before, after))
+
+
+def dropout_rate(model: ModelSettings, number: int) -> float:
+    """Of the dropout after convolution `number`, from 1."""
+    return model.dropout_ramp[number - 1] if model.dropout_ramp else model.dropout
+
+
+def _padded_side(model: ModelSettings, pool: PoolSettings, image: int) -> int | None:
+    """What the image is padded to with zeros, or None. Graham's networks start from the size that ends at 1×1."""
+    if model.k is not None:
+        assert pool.ratio is not None
+        side = geometry.graham_input(pool.ratio, model.conv_layers, model.kernel)
+        if side < image:
+            raise ImpossibleNetwork(
+                f"model.conv_layers={model.conv_layers}: Graham's network of ratio {pool.ratio:.4g} takes "
+                f"{side}×{side}, less than the image's {image}; use more layers or a larger pool.ratio"
+            )
+        return side
+    if model.pad_to is not None and model.pad_to < image:
+        raise SettingsError(f"model.pad_to={model.pad_to}: must be null or at least the image's {image}")
+    return model.pad_to
+
+
+def _add_block(
+    layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings, kernel: int, pooled: bool
+) -> None:
     """Convolution, then batch norm, activation, dropout and pool, as far as the settings have them.
 
     With `pointwise` a 1×1 convolution of the same width follows the first, each with its own batch norm and
@@ -106,7 +150,8 @@ def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSett
     A maximum commutes with a monotone activation, so without dropout between them a pool of the maximum
     type stands before the activation: the same values on fewer elements.
     """
-    layers.add_conv(f"conv{number}", _filters(model, number), model.kernel)
+    rate = dropout_rate(model, number)
+    layers.add_conv(f"conv{number}", _filters(model, number), kernel, valid=model.k is not None)
     if model.batch_norm:
         layers.add(f"norm{number}", "batch_norm", parameters=4 * layers.channels)
     if model.pointwise:
@@ -115,30 +160,35 @@ def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSett
         layers.add_conv(f"pointwise{number}", layers.channels, 1)
         if model.batch_norm:
             layers.add(f"pointwise{number}_norm", "batch_norm", parameters=4 * layers.channels)
-    pooled = _has_pool(model, number)
-    early = pooled and not model.dropout and POOLINGS[pool.kind].takes_maximum
+    early = pooled and not rate and POOLINGS[pool.kind].takes_maximum
     if early:
-        _add_pool(layers, number, pool)
+        _add_pool(layers, number, model, pool)
     if model.activation != "linear":
         layers.add(f"activation{number}", "activation")
-    if model.dropout:
+    if rate:
         layers.add(f"dropout{number}", "dropout")
     if pooled and not early:
-        _add_pool(layers, number, pool)
+        _add_pool(layers, number, model, pool)
 
 
-def _add_pool(layers: _Stack, number: int, pool: PoolSettings) -> None:
-    height, width = (POOLINGS[pool.kind].output_size(pool, side) for side in (layers.height, layers.width))
+def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
+    pooling, pool = POOLINGS[pool.kind], pool_at(model, pool, number)
+    height, width = (pooling.output_size(pool, side) for side in (layers.height, layers.width))
     if height < 1 or width < 1:
         raise ImpossibleNetwork(
-            f"pool {number} of {POOLINGS[pool.kind].label(pool)}: its map is {layers.height}×{layers.width}, too "
+            f"pool {number} of {pooling.label(pool)}: its map is {layers.height}×{layers.width}, too "
             f"small to pool; use fewer model.conv_layers or model.pools, or a smaller pool.ratio"
         )
-    layers.add(f"pool{number}", "pool", height=height, width=width)
+    parameters, macs = pooling.parameters(layers.channels), height * width * pooling.macs(layers.channels)
+    layers.add(f"pool{number}", "pool", height=height, width=width, parameters=parameters, macs=macs)
+    if pooling.convolves and model.activation != "linear":
+        layers.add(f"pool{number}_activation", "activation")
 
 
 def _filters(model: ModelSettings, number: int) -> int:
-    """Width of convolution `number`: the list is stretched evenly over the layers."""
+    """Width of convolution `number`: the list is stretched evenly over the layers; Graham's grow by k."""
+    if model.k is not None:
+        return model.k * number
     return model.filters[(number - 1) * len(model.filters) // model.conv_layers]
 
 
@@ -178,12 +228,13 @@ class _Stack:
         self.channels = self.channels if channels is None else channels
         self.layers.append(Layer(name, kind, self.height, self.width, self.channels, units, kernel, parameters, macs))
 
-    def add_conv(self, name: str, filters: int, kernel: int) -> None:
-        """A 'same' convolution with bias."""
+    def add_conv(self, name: str, filters: int, kernel: int, valid: bool = False) -> None:
+        """A 'same' or 'valid' convolution with bias."""
         weights = kernel * kernel * self.channels * filters
-        macs = weights * self.height * self.width
-        shape = {"channels": filters, "units": filters, "kernel": kernel}
-        self.add(name, "conv", **shape, parameters=weights + filters, macs=macs)
+        lost = kernel - 1 if valid else 0
+        height, width = self.height - lost, self.width - lost
+        shape = {"height": height, "width": width, "channels": filters, "units": filters, "kernel": kernel}
+        self.add(name, "conv", **shape, parameters=weights + filters, macs=weights * height * width)
 
     def add_dense(self, name: str, units: int) -> None:
         weights = self.channels * units

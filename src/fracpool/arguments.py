@@ -61,9 +61,29 @@ def flag(value: Any, name: str) -> bool:
 
 
 def regions_per(value: Any) -> str:
-    if value not in REGIONS_PER:
-        raise ValueError(f"regions_per={value!r}: must be one of {', '.join(REGIONS_PER)}")
+    return one_of(value, "regions_per", REGIONS_PER)
+
+
+def one_of(value: Any, name: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
     return value
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number from 1 on."""
+    if not _is_whole(value) or value < 1:
+        raise ValueError(f"{name}={value!r}: must be a whole number from 1")
+    return int(value)
+
+
+def known_size(size: int | None, name: str, smallest: int) -> int:
+    """The size of an axis of the input, height or width, which must be known and large enough for the windows."""
+    if size is None:
+        raise ValueError(f"the input's {name} is unknown: must be given, as in keras.Input((28, 28, 1))")
+    if size < smallest:
+        raise ValueError(f"the input has {name} {size}: must be at least {smallest} for this layer")
+    return size
 
 
 def seed(value: Any) -> int | None:

@@ -5,7 +5,7 @@ A finding is data in `experiments/NAME.yaml`, under `experiment.findings`, by it
     F2:
       claim, source, comparison: text
       parts:                       # what is compared; the finding's verdict follows from the parts that count
-        - kind: gap                # final_size, gap, comparable, better or check
+        - kind: gap                # one of those below
           title: what it compares, in words
           a: {pool.kind: fmp, …}   # selects the variant whose config has these values; must select just one
           b: {pool.kind: max, …}
@@ -23,6 +23,16 @@ The kinds and their rules (ALPHA = 5 %; a − b is paired by seed):
   finds a − b < margin, the smallest advantage worth the name.
   With `match: final_size` in place of fixed variants, every pair of variants with equal final size is compared,
   where `a` and `b` select sets, and a is the one with more convolutions.
+- `reaches` (variant, level, margin, at, metric): the claim is that the accuracy is at least `level`, less `margin`,
+  since claims come without an interval. Reproduced if a one-sided test finds the mean above that, not reproduced if it
+  finds it below.
+- `ranking` (variants, first, at, metric): the claim is that `first`, one of the set `variants`, has the highest mean.
+  Reproduced if one-sided tests find it above each of the others (the largest p-value counts); not reproduced if
+  they find another above it (the smallest, times the number of others). Beside it stand all of them in order, with
+  intervals of mean and place, and the probability that `first` improves on each.
+- `improvement` (a, b, tasks, at, metric): a and b select one variant for each value of the setting `tasks`. The claim
+  is that a run of a more often than not scores above one of b, on average over the tasks: reproduced if a permutation
+  test finds that probability of improvement (rliable) above ½; not reproduced if it finds it below.
 - `check` (variant, metric, limit, above): every run's |metric| is at most `limit` (with above: more than it);
   limit is a number or the name of another metric of the record.
 
@@ -248,6 +258,8 @@ def _decide(family: Sequence[Part]) -> None:
 
 def _too_wide(part: Part) -> str:
     needed, n = (part.tests.needed if part.tests else None), part.numbers["n"]
+    if part.kind == "improvement":
+        return f"{n} runs of each do not settle it"
     if needed is None:
         return f"{n} seeds do not settle it, and more than {estimates.MOST_SEEDS} would be needed at this spread"
     return f"{n} seeds do not settle it; about {max(needed, n + 1)} would at this spread"
@@ -441,11 +453,128 @@ def _equal_final_size(experiment: Experiment, spec: Mapping[str, Any]) -> list[t
     ]
 
 
+def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    """Whether a variant reaches an accuracy that was published for it."""
+    _need_runs(experiment)
+    level, margin = _fraction(spec["level"], "level"), _fraction(spec["margin"], "margin")
+    variant = select_one(experiment, spec["variant"])
+    part.claimed = f"error {100 * (1 - level):.2f} %, +\u00a0{100 * margin:g}"
+    sample = np.array(list(_noted_scores(results, experiment, variant, spec, part).values()))
+    if len(sample) < estimates.MIN_SEEDS:
+        raise NotJudged(f"{len(sample)} runs of {variant.name}; at least {estimates.MIN_SEEDS} are needed")
+    mean = estimates.estimate(sample)
+    assert mean.low is not None
+    assert mean.high is not None
+    part.numbers = {"n": mean.n, "variant": variant.name, "mean": mean.mean, "low": mean.low, "high": mean.high}
+    low, high = 100 * (1 - mean.high), 100 * (1 - mean.low)
+    part.seen = f"error {100 * (1 - mean.mean):.2f} % [{low:.2f},\u00a0{high:.2f}], n\u00a0=\u00a0{mean.n}"
+    least = level - margin
+    part.tests = Tests(
+        estimates.p_above(sample, least),
+        estimates.p_below(sample, least),
+        estimates.seeds_needed(sample, abs(mean.mean - least)),
+    )
+
+
+def _ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    """Whether one of a set is the best of it, and the order of all."""
+    _need_runs(experiment)
+    chosen = spec.get("variants") or {}
+    variants, first = select(experiment, chosen), select_one(experiment, {**chosen, **spec["first"]})
+    part.claimed = f"place 1 of {len(variants)}"
+    if len(variants) < 2:
+        raise NotJudged("fewer than two variants to rank")
+    found = {variant.id: _noted_scores(results, experiment, variant, spec, part) for variant in variants}
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
+    part.numbers = {"n": len(seeds), "seeds": seeds, "first": first.name}
+    if len(seeds) < estimates.MIN_SEEDS:
+        raise NotJudged(f"{len(seeds)} seeds common to all {len(variants)}; at least {estimates.MIN_SEEDS} are needed")
+    table = np.array([[found[variant.id][seed] for seed in seeds] for variant in variants])
+    own_row = variants.index(first)
+    rows = _ranked(variants, table, own_row)
+    part.numbers["ranking"] = rows
+    own = next(place for place, row in enumerate(rows, start=1) if row["variant"] == first.name)
+    leader, best = rows[0]["variant"], 100 * rows[0]["mean"]
+    part.seen = f"place {own} of {len(rows)}; the highest mean is {best:.2f} % ({leader}), n\u00a0=\u00a0{len(seeds)}"
+    ahead = [(table[own_row] - row).round(12) for other, row in enumerate(table) if other != own_row]
+    nearest = min(ahead, key=lambda sample: abs(float(sample.mean())))
+    part.tests = Tests(
+        max(estimates.p_above(sample, 0.0) for sample in ahead),
+        min(1.0, len(ahead) * min(estimates.p_below(sample, 0.0) for sample in ahead)),
+        estimates.seeds_needed(nearest, abs(float(nearest.mean()))),
+    )
+
+
+def _ranked(variants: Sequence[Variant], table: np.ndarray, first: int) -> list[dict[str, Any]]:
+    """The variants from the highest mean on, from their scores (variants, seeds) and the row of `first`."""
+    rows = []
+    for variant, own, (highest, lowest) in zip(variants, table, estimates.places(table), strict=True):
+        mean, gain = estimates.estimate(own), estimates.probability_of_improvement([table[first]], [own])
+        rows.append(
+            {
+                "variant": variant.name,
+                "mean": mean.mean,
+                "low": mean.low,
+                "high": mean.high,
+                "places": [int(highest), int(lowest)],
+                "improvement": gain.mean,
+                "improvement_low": gain.low,
+                "improvement_high": gain.high,
+            }
+        )
+    return sorted(rows, key=lambda row: -row["mean"])
+
+
+def _improvement(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
+    """Whether runs of a score above runs of b more often than not, over several tasks."""
+    _need_runs(experiment)
+    part.claimed = "above 50 %"
+    a, b = (_by_task(experiment, spec, side) for side in ("a", "b"))
+    if not a or set(a) != set(b):
+        raise NotJudged(f"a and b have no variants for the same values of {text(spec['tasks'], 60)}")
+    runs_a, runs_b = (
+        [np.array(list(_noted_scores(results, experiment, side[task], spec, part).values())) for task in sorted(a)]
+        for side in (a, b)
+    )
+    fewest = min(map(len, [*runs_a, *runs_b]))
+    part.numbers = {
+        "n": fewest,
+        "tasks": sorted(a),
+        "a": [a[t].name for t in sorted(a)],
+        "b": [b[t].name for t in sorted(a)],
+    }
+    if fewest < estimates.MIN_SEEDS:
+        raise NotJudged(f"{fewest} runs of one of them; at least {estimates.MIN_SEEDS} are needed")
+    chance = estimates.probability_of_improvement(runs_a, runs_b)
+    part.numbers |= {"improvement": chance.mean, "low": chance.low, "high": chance.high}
+    part.seen = f"{100 * chance.mean:.0f} % [{100 * (chance.low or 0):.0f}, {100 * (chance.high or 0):.0f}]"
+    part.tests = Tests(estimates.p_improvement(runs_a, runs_b), estimates.p_improvement(runs_b, runs_a), None)
+
+
+def _by_task(experiment: Experiment, spec: Mapping[str, Any], side: str) -> dict[str, Variant]:
+    """The variants that a selector means, by the value of the setting that tells tasks apart."""
+    setting = str(spec["tasks"])
+    tasks = sorted({text(variant.settings[setting]) for variant in select(experiment, spec[side])})
+    return {task: select_one(experiment, {**spec[side], setting: task}) for task in tasks}
+
+
+def _noted_scores(
+    results: Results, experiment: Experiment, variant: Variant, spec: Mapping[str, Any], part: Part
+) -> dict[int, float]:
+    at, metric = spec.get("at", "end"), str(spec.get("metric", "test_accuracy"))
+    found, notes = scores(results, experiment, variant, at, metric)
+    part.notes += notes
+    return found
+
+
 KINDS: dict[str, Callable[[Results, Experiment, Mapping[str, Any], Part], None]] = {
     "final_size": _final_size,
     "gap": _gap,
     "comparable": _comparable,
     "better": _better,
+    "reaches": _reaches,
+    "ranking": _ranking,
+    "improvement": _improvement,
     "check": _check,
 }
 

@@ -16,10 +16,10 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import paths
+from fracpool import architecture, paths
 from fracpool.poolings import POOLINGS
 from fracpool.records import RECORD_SCHEMA, digest
-from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings
+from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings, test_passes
 
 # Raise this when a change alters what a run computes: records made before are then not taken for new ones.
 # tests/test_identity.py holds the fingerprint of the code that this number stands for.
@@ -31,6 +31,7 @@ COMPUTING_MODULES = (
     "geometry",
     "pooling",
     "kept_regions",
+    "pool_layers",
     "ops",
     "poolings",
     "architecture",
@@ -47,6 +48,7 @@ def config(settings: Settings) -> dict[str, Any]:
     pool |= {name: getattr(settings.pool, name) for name in POOLINGS[settings.pool.kind].settings}
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
+    passes, shift = test_passes(settings)
     return {
         "task": settings.task,
         "dataset": {"name": settings.dataset.name},
@@ -54,7 +56,8 @@ def config(settings: Settings) -> dict[str, Any]:
         "model": asdict(settings.model),
         "optimizer": asdict(settings.optimizer),
         "budget": asdict(settings.budget),
-        "repeats": settings.repeats if POOLINGS[settings.pool.kind].stochastic(settings.pool) else 1,
+        "repeats": passes,
+        **({"test_shift": shift} if shift else {}),
     }
 
 
@@ -101,6 +104,7 @@ def overrides(settings: Settings) -> list[str]:
             if value != usual[name] and name != "data_dir"
         ]
     found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
+    found += [f"test_shift={settings.test_shift}"] if settings.test_shift else []
     return [*found, f"seed={settings.seed}"]
 
 
@@ -126,6 +130,10 @@ def label(settings: Settings) -> str:
     if settings.task == "gradient":
         return f"gradient of {pool}"
     model = settings.model
+    if model.k is not None:
+        dropout = [f"dropout to {max(model.dropout_ramp):g}"] if any(model.dropout_ramp) else []
+        mode = pool.partition(f"{settings.pool.ratio:.4g} ")[2]
+        return ", ".join([architecture.notation(model, settings.pool), mode, *dropout])
     pools = "" if model.pools in (None, model.conv_layers) else f"{model.pools} × "
     extras = [
         *(["batch norm"] if model.batch_norm else []),

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fracpool.architecture import Layer, Network
+from fracpool.architecture import Layer, Network, dropout_rate, pool_at
 from fracpool.kept_regions import KeptRegions
 from fracpool.poolings import POOLINGS
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
@@ -37,18 +37,21 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
         case "pad":
             return layers.ZeroPadding2D(_margins(before, layer), name=name)
         case "conv":
-            return layers.Conv2D(layer.units, layer.kernel, padding="same", name=name)
+            padding = "same" if layer.height == before.height else "valid"
+            return layers.Conv2D(layer.units, layer.kernel, padding=padding, name=name)
         case "batch_norm":
             return layers.BatchNormalization(momentum=model.batch_norm_momentum, name=name)
         case "activation" if model.activation == "leaky_relu":
             return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
         case "activation":
             return layers.Activation(model.activation, name=name)
+        case "dropout" if name.startswith("dense"):
+            return layers.Dropout(model.dense_dropout, seed=0, name=name)
         case "dropout":
-            rate = model.dense_dropout if name.startswith("dense") else model.dropout
-            return layers.Dropout(rate, seed=0, name=name)
+            whole = (1, 1, 1, None) if model.dropout_ramp else None  # Graham drops a filter for all of a batch
+            return layers.Dropout(dropout_rate(model, _number(layer)), noise_shape=whole, seed=0, name=name)
         case "pool":
-            return POOLINGS[pool.kind].layer(pool, name, 0)
+            return POOLINGS[pool.kind].layer(pool_at(model, pool, _number(layer)), name, 0)
         case "flatten":
             return layers.Flatten(name=name)
         case "dense":
@@ -56,7 +59,14 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
     raise ValueError(f"layer {name}: unknown kind {layer.kind!r}")
 
 
-def with_even_regions(trained: keras.Model, network: Network, pool: PoolSettings) -> keras.Model | None:
+def _number(layer: Layer) -> int:
+    """Of the convolution that a layer belongs to: 3 for pool3."""
+    return int(layer.name.removeprefix(layer.kind))
+
+
+def with_even_regions(
+    trained: keras.Model, network: Network, model: ModelSettings, pool: PoolSettings
+) -> keras.Model | None:
     """The same network with the same weights, pooling over even regions in place of drawn ones; None where the
     pooling has no such form."""
     even_layer = POOLINGS[pool.kind].even_layer
@@ -64,8 +74,10 @@ def with_even_regions(trained: keras.Model, network: Network, pool: PoolSettings
         return None
     outputs = trained.inputs[0]
     for layer in network.layers[1:]:
-        pooling = layer.kind == "pool"
-        outputs = (even_layer(pool, f"{layer.name}_even", 0) if pooling else trained.get_layer(layer.name))(outputs)
+        if layer.kind == "pool":
+            outputs = even_layer(pool_at(model, pool, _number(layer)), f"{layer.name}_even", 0)(outputs)
+        else:
+            outputs = trained.get_layer(layer.name)(outputs)
     return keras.Model(trained.inputs, outputs)
 
 
@@ -104,8 +116,10 @@ def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:
             return draws.uniform(-limit, limit, shape).astype(np.float32)
         case "gamma" | "moving_variance":
             return np.ones(shape, np.float32)
-        case "bias" | "beta" | "moving_mean":
+        case "bias" | "beta" | "moving_mean" | "mask":
             return np.zeros(shape, np.float32)
+        case "proportion":  # of the maximum in a mixed pool
+            return np.full(shape, 0.5, np.float32)
     raise ValueError(f"variable {path}: no initial value is defined for it")
 
 

@@ -272,6 +272,16 @@ def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def _place(number: int, row: Mapping[str, Any]) -> str:
+    """A line of a ranking."""
+    first, last = row["places"]
+    return (
+        f"{number}. {row['variant']}, {100 * row['mean']:.2f} % [{100 * row['low']:.2f}, {100 * row['high']:.2f}], "
+        f"place {first if first == last else f'{first} to {last}'}, probability of improvement on it "
+        f"{100 * row['improvement']:.0f} %"
+    )
+
+
 def _details(part: Part) -> list[str]:
     """The numbers behind a part's verdict, in words."""
     given, told = part.numbers, []
@@ -280,6 +290,7 @@ def _details(part: Part) -> list[str]:
     if "p_for_holm" in given:
         holm = f" (Holm over {given['family']})" if given["family"] > 1 else ""
         told.append(f"p for {_p_value(given['p_for_holm'])}, against {_p_value(given['p_against_holm'])}{holm}")
+    told += [_place(number, row) for number, row in enumerate(given.get("ranking", ()), start=1)]
     test = given.get("mcnemar")
     if test:
         told.append(

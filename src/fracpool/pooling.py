@@ -188,7 +188,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         count, _, _, channels = ops.shape(x)
         leading = {"batch": (1,), "sample": (count,), "channel": (count, channels)}[self.regions_per]
         axes = [self._axis(size, number) for number, size in enumerate(ops.shape(x)[1:3])]
-        y = pool(x, self._regions(axes, leading), _windows(axes, self.overlapping, self.window))
+        y = self._reduce(x, self._regions(axes, leading), _windows(axes, self.overlapping, self.window))
         return ops.transpose(y, (0, 3, 1, 2)) if self._channels_first else y
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
@@ -220,6 +220,10 @@ class FractionalMaxPooling2D(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         self.seed_generator.state.assign(store["seed_generator_state"])
+
+    def _reduce(self, x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+        """One value of each region, the largest; x is channels-last."""
+        return pool(x, regions, windows)
 
     def _regions(self, axes: Sequence[_Axis], leading: tuple[Any, ...]) -> Regions:
         """New regions: boundaries or starts, shape leading + (n,)."""

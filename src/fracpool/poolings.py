@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fracpool import geometry
@@ -32,6 +33,9 @@ class Pooling:
             has none.
         takes_maximum: Whether each output is one of its inputs, the largest: then the pool commutes with
             monotone activations.
+        convolves: Whether it is a convolution, which an activation follows.
+        parameters: Its weights, for a number of channels.
+        macs: Multiply-accumulates of its convolutions for one place of the output, for a number of channels.
     """
 
     settings: tuple[str, ...]
@@ -42,6 +46,9 @@ class Pooling:
     stochastic: Callable[[PoolSettings], bool] = lambda pool: False
     even_layer: Callable[[PoolSettings, str, int], Any] | None = None
     takes_maximum: bool = False
+    convolves: bool = False
+    parameters: Callable[[int], int] = lambda channels: 0
+    macs: Callable[[int], int] = lambda channels: 0
 
 
 def _nothing_to_check(pool: PoolSettings) -> None:
@@ -58,13 +65,17 @@ def _max_layer(pool: PoolSettings, name: str, seed: int) -> Any:
     return keras.layers.MaxPooling2D(2, name=name)
 
 
+def _halved_up(pool: PoolSettings, size: int) -> int:
+    return -(-size // 2) if size > 1 else 0
+
+
 def _average_layer(pool: PoolSettings, name: str, seed: int) -> Any:
     import keras
 
     return keras.layers.AveragePooling2D(2, name=name)
 
 
-def _check_fmp(pool: PoolSettings) -> None:
+def _check_fractional(pool: PoolSettings) -> None:
     from fracpool.settings import SettingsError, one_of, require
 
     ratio = pool.ratio
@@ -81,7 +92,7 @@ def _check_fmp(pool: PoolSettings) -> None:
     require(pool.regions_per in per, "pool.regions_per", pool.regions_per, one_of(per))
 
 
-def _fmp_size(pool: PoolSettings, size: int) -> int:
+def _fractional_size(pool: PoolSettings, size: int) -> int:
     assert pool.ratio is not None
     if pool.ratio > size or (pool.window or 1) > size:
         return 0
@@ -93,16 +104,34 @@ def _fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
 
     if pool.regions_per == "run":
         return _even_fmp_layer(pool, name, seed)
-    return FractionalMaxPooling2D(**_fmp_arguments(pool), regions_per=pool.regions_per or "batch", seed=seed, name=name)
+    return FractionalMaxPooling2D(**_drawn_arguments(pool), seed=seed, name=name)
 
 
 def _even_fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
     from fracpool.kept_regions import KeptRegions
 
-    return KeptRegions(**_fmp_arguments(pool), seed=seed, name=name)
+    return KeptRegions(**_fractional_arguments(pool), seed=seed, name=name)
 
 
-def _fmp_arguments(pool: PoolSettings) -> dict[str, Any]:
+def _fractional_average_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool.pool_layers import FractionalAveragePooling2D
+
+    if pool.regions_per == "run":
+        return _even_fractional_average_layer(pool, name, seed)
+    return FractionalAveragePooling2D(**_drawn_arguments(pool), seed=seed, name=name)
+
+
+def _even_fractional_average_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool.pool_layers import KeptAverageRegions
+
+    return KeptAverageRegions(**_fractional_arguments(pool), seed=seed, name=name)
+
+
+def _drawn_arguments(pool: PoolSettings) -> dict[str, Any]:
+    return _fractional_arguments(pool) | {"regions_per": pool.regions_per or "batch"}
+
+
+def _fractional_arguments(pool: PoolSettings) -> dict[str, Any]:
     return {
         "pooling_ratio": pool.ratio,
         "pseudo_random": bool(pool.pseudo_random),
@@ -111,8 +140,8 @@ def _fmp_arguments(pool: PoolSettings) -> dict[str, Any]:
     }
 
 
-def _fmp_label(pool: PoolSettings) -> str:
-    words = ["FMP", f"{pool.ratio:.4g}", "pseudorandom" if pool.pseudo_random else "random"]
+def _fractional_label(pool: PoolSettings) -> str:
+    words = [f"{pool.ratio:.4g}", "pseudorandom" if pool.pseudo_random else "random"]
     if pool.overlapping:
         words.append("overlapping")
     if pool.window:
@@ -124,17 +153,135 @@ def _fmp_label(pool: PoolSettings) -> str:
     return " ".join(words)
 
 
+def _overlapping_max_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    import keras
+
+    return keras.layers.MaxPooling2D(3, 2, padding="same", name=name)
+
+
+def _strided_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool.pool_layers import StridedConvolution2D
+
+    return StridedConvolution2D(name=name)
+
+
+def _mixed_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool.pool_layers import MixedPooling2D
+
+    return MixedPooling2D(name=name)
+
+
+def _gated_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool.pool_layers import GatedPooling2D
+
+    return GatedPooling2D(name=name)
+
+
+def _max_blur_size(pool: PoolSettings, size: int) -> int:
+    return size // 2 if size > 2 else 0
+
+
+def _max_blur_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool.pool_layers import MaxBlurPooling2D
+
+    return MaxBlurPooling2D(name=name)
+
+
+def _stochastic_layer(pool: PoolSettings, name: str, seed: int, sample_at_test: bool = True) -> Any:
+    from fracpool.pool_layers import StochasticPooling2D
+
+    return StochasticPooling2D(sample_at_test=sample_at_test, seed=seed, name=name)
+
+
+def _check_s3pool(pool: PoolSettings) -> None:
+    from fracpool.settings import require
+
+    grid = pool.grid
+    require(grid is not None and grid >= 2 and grid % 2 == 0, "pool.grid", grid, "an even number ≥ 2, e.g. 4")
+
+
+def _s3pool_layer(pool: PoolSettings, name: str, seed: int, sample_at_test: bool = True) -> Any:
+    from fracpool.pool_layers import S3Pooling2D
+
+    return S3Pooling2D(grid_size=pool.grid, sample_at_test=sample_at_test, seed=seed, name=name)
+
+
 POOLINGS: dict[str, Pooling] = {
     "max": Pooling((), _nothing_to_check, _halved, _max_layer, lambda pool: "max pool", takes_maximum=True),
     "average": Pooling((), _nothing_to_check, _halved, _average_layer, lambda pool: "average pool"),
     "fmp": Pooling(
         ("ratio", "pseudo_random", "overlapping", "window", "regions_per"),
-        _check_fmp,
-        _fmp_size,
+        _check_fractional,
+        _fractional_size,
         _fmp_layer,
-        _fmp_label,
+        lambda pool: f"FMP {_fractional_label(pool)}",
         stochastic=lambda pool: pool.regions_per != "run",
         even_layer=_even_fmp_layer,
         takes_maximum=True,
+    ),
+    "fractional_average": Pooling(
+        ("ratio", "pseudo_random", "overlapping", "window", "regions_per"),
+        _check_fractional,
+        _fractional_size,
+        _fractional_average_layer,
+        lambda pool: f"fractional average {_fractional_label(pool)}",
+        stochastic=lambda pool: pool.regions_per != "run",
+        even_layer=_even_fractional_average_layer,
+    ),
+    "overlapping_max": Pooling(
+        (),
+        _nothing_to_check,
+        _halved_up,
+        _overlapping_max_layer,
+        lambda pool: "overlapping max pool",
+        takes_maximum=True,
+    ),
+    "strided": Pooling(
+        (),
+        _nothing_to_check,
+        _halved_up,
+        _strided_layer,
+        lambda pool: "strided convolution",
+        convolves=True,
+        parameters=lambda channels: 9 * channels**2 + channels,
+        macs=lambda channels: 9 * channels**2,
+    ),
+    "stochastic": Pooling(
+        (),
+        _nothing_to_check,
+        _halved_up,
+        _stochastic_layer,
+        lambda pool: "stochastic pool",
+        stochastic=lambda pool: True,
+        even_layer=partial(_stochastic_layer, sample_at_test=False),
+    ),
+    "mixed": Pooling(
+        (), _nothing_to_check, _halved, _mixed_layer, lambda pool: "mixed pool", parameters=lambda channels: 1
+    ),
+    "gated": Pooling(
+        (),
+        _nothing_to_check,
+        _halved,
+        _gated_layer,
+        lambda pool: "gated pool",
+        parameters=lambda channels: 4,
+        macs=lambda channels: 4 * channels,
+    ),
+    "max_blur": Pooling(
+        (),
+        _nothing_to_check,
+        _max_blur_size,
+        _max_blur_layer,
+        lambda pool: "max-blur pool",
+        macs=lambda channels: 9 * channels,
+    ),
+    "s3pool": Pooling(
+        ("grid",),
+        _check_s3pool,
+        _halved,
+        _s3pool_layer,
+        lambda pool: f"S3Pool {pool.grid}",
+        stochastic=lambda pool: True,
+        even_layer=partial(_s3pool_layer, sample_at_test=False),
     ),
 }

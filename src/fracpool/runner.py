@@ -23,9 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fracpool import architecture, claims, datasets, identity, progress
-from fracpool.poolings import POOLINGS
 from fracpool.records import Record, StorageError, Store, text
-from fracpool.settings import Settings, SettingsError, from_config, require
+from fracpool.settings import Settings, SettingsError, from_config, require, test_passes
 
 ELSEWHERE = "elsewhere"
 
@@ -56,7 +55,7 @@ class PlannedRun:
         """Multiply-accumulates of the run, for estimates of time."""
         settings, known = self.settings, datasets.describe(self.settings.dataset)
         examples = settings.budget.train_examples or known.train_examples
-        repeats = settings.repeats if POOLINGS[settings.pool.kind].stochastic(settings.pool) else 1
+        repeats, _ = test_passes(settings)
         return work(self.network.macs, examples, known.test_examples, settings.budget.epochs, repeats)
 
     def finished(self) -> Record | None:

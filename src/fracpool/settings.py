@@ -51,6 +51,7 @@ class PoolSettings:
     overlapping: Optional[bool] = None
     window: Optional[int] = None
     regions_per: Optional[str] = None
+    grid: Optional[int] = None
 
 
 @dataclass
@@ -68,6 +69,8 @@ class ModelSettings:
     dropout: float = 0.0
     dense: list[int] = field(default_factory=lambda: [128])
     dense_dropout: float = 0.0
+    k: Optional[int] = None  # builds Graham's network, whose convolution n has k·n filters
+    dropout_ramp: list[float] = field(default_factory=list)  # its rates, one for each convolution; []: none
 
 
 @dataclass
@@ -106,6 +109,7 @@ class Settings:
     task: str = "train"
     seed: int = 0
     repeats: int = 8
+    test_shift: int = 0  # pixels; see `test_passes`
     threads: Optional[int] = None  # None: all cores, shared out among the workers of a launcher
     results_dir: str = "results"
     profile: str = "mine"
@@ -144,6 +148,8 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     check(settings)
     if not settings.model.batch_norm:  # what has no effect makes no other run
         settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
+    if settings.model.k is not None:
+        settings.model.filters = ModelSettings().filters
     return settings, ignored
 
 
@@ -170,6 +176,11 @@ def check(settings: Settings) -> None:
     require(s.task in TASKS, "task", s.task, one_of(TASKS))
     require(0 <= s.seed < 2**31, "seed", s.seed, "a whole number from 0 to 2147483647")
     require(1 <= s.repeats <= 1024, "repeats", s.repeats, "a whole number from 1 to 1024")
+    require(0 <= s.test_shift <= 16, "test_shift", s.test_shift, "a whole number of pixels from 0 to 16")
+    passes, shift = test_passes(s)
+    shifts = (2 * shift + 1) ** 2
+    allowed = f"at most {shifts}, as many shifts as test_shift={shift} has, or take a larger test_shift"
+    require(not shift or passes <= shifts, "repeats", s.repeats, allowed)
     require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
     require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
     require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
@@ -191,6 +202,11 @@ def check(settings: Settings) -> None:
     require(model.activation in ACTIVATIONS, "model.activation", model.activation, one_of(ACTIVATIONS))
     require(0 <= model.dropout < 1, "model.dropout", model.dropout, "0 ≤ rate < 1")
     require(0 <= model.dense_dropout < 1, "model.dense_dropout", model.dense_dropout, "0 ≤ rate < 1")
+    if model.k is not None:
+        _check_graham(model, s.pool)
+    require(
+        model.k is not None or not model.dropout_ramp, "model.dropout_ramp", model.dropout_ramp, "[] without model.k"
+    )
     momentum = model.batch_norm_momentum
     require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
 
@@ -205,6 +221,34 @@ def check(settings: Settings) -> None:
     require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
+
+
+def test_passes(settings: Settings) -> tuple[int, int]:
+    """How many test passes are averaged, and up to how many pixels the images are moved in them.
+
+    Where pooling is random, passes differ by their regions. Elsewhere they are alike, unless `test_shift` moves
+    the images: the control that tells what random regions win by averaging from what any averaging wins.
+    """
+    if POOLINGS[settings.pool.kind].stochastic(settings.pool):
+        return settings.repeats, 0
+    return (settings.repeats, settings.test_shift) if settings.test_shift else (1, 0)
+
+
+def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
+    """What Graham's network, (kn C2 − FMP α)l − C2 − C1, takes: l is model.conv_layers, α pool.ratio."""
+    require(model.k is not None and 1 <= model.k <= 4096, "model.k", model.k, "a whole number from 1 to 4096")
+    fractional = [kind for kind, pooling in POOLINGS.items() if "ratio" in pooling.settings]
+    require(pool.kind in fractional, "pool", pool.kind, f"{one_of(fractional)} with model.k: Graham's networks")
+    require(model.kernel >= 2, "model.kernel", model.kernel, "at least 2 with model.k; Graham's is 2")
+    for name in ("pools", "pad_to"):  # a pool after each of the l convolutions; the input's size follows from l and α
+        require(getattr(model, name) is None, f"model.{name}", getattr(model, name), "null with model.k")
+    require(not model.pointwise, "model.pointwise", model.pointwise, "false with model.k")
+    require(not model.dropout, "model.dropout", model.dropout, "0 with model.k, which has model.dropout_ramp")
+    ramp, count = model.dropout_ramp, model.conv_layers + 2
+    require(
+        len(ramp) in (0, count), "model.dropout_ramp", ramp, f"[] or {count} rates, of model.conv_layers + 2 layers"
+    )
+    require(all(0 <= rate < 1 for rate in ramp), "model.dropout_ramp", ramp, "rates from 0 to below 1")
 
 
 def _check_gradient(pool: PoolSettings) -> None:

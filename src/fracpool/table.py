@@ -33,6 +33,7 @@ COUNTS = (
     "conv_layers", "final_height", "final_width", "parameters", "macs", "train_examples", "epochs", "seed",
     "repeats", "test_examples",
 )  # fmt: skip
+TEST_PASSES = ("repeats", "test_shift")  # settings that follow from the pooling
 LOOSE = ""  # the name of the experiment that holds the runs of no experiment
 MOST_LAYERS = 10_000
 LEFTOVER_SECONDS = 3600.0  # no file takes as long to write
@@ -87,7 +88,7 @@ class Variant:
     @cached_property
     def rest(self) -> dict[str, Any]:
         """Its settings without those of the pooling: equal for networks that differ by their pooling only."""
-        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k != "repeats"}
+        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k not in TEST_PASSES}
 
 
 @dataclass(frozen=True)

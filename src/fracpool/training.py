@@ -25,7 +25,7 @@ from fracpool.identity import variant_id
 from fracpool.poolings import POOLINGS
 from fracpool.progress import Reporter
 from fracpool.records import Record, StorageError, Store
-from fracpool.settings import Settings
+from fracpool.settings import Settings, test_passes
 
 TEST_BATCH = 500
 
@@ -143,7 +143,7 @@ def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) 
         )
         model.optimizer.build(model.trainable_variables)
         stochastic = POOLINGS[settings.pool.kind].stochastic(settings.pool)
-        even = models.with_even_regions(model, network, settings.pool) if stochastic else None
+        even = models.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
         _program = Program(wanted, arrays, datasets.TrainingBatches(arrays, examples, batch), model, even)
     models.initialise(_program.model, settings.seed)
     return _program
@@ -271,18 +271,19 @@ def _test(
     """Predictions, metrics and seconds of the final test: one pass, and the average of `repeats` passes.
 
     The one pass is that after the last epoch (`tested`), or the same again where further passes follow it. The
-    average sums probabilities, as Graham's repeat tests do. A deterministic pass, over even regions, stands beside.
+    average sums probabilities, as Graham's repeat tests do; with `test_shift` the images move from pass to pass. A
+    deterministic pass, over even regions, stands beside.
     """
     began = time.perf_counter()
     model = program.model
-    repeats = settings.repeats if POOLINGS[settings.pool.kind].stochastic(settings.pool) else 1
+    repeats, shift = test_passes(settings)
     labels = arrays.test_labels
     with models.test_streams(model, settings.seed, settings.budget.epochs):
         known = tested if repeats == 1 else None
         total = one_pass = test_pass(model, arrays.test_images) if known is None else known
         by_repeats = {"1": score(one_pass, labels)[1]}
-        for number in range(2, repeats + 1):
-            total = total + test_pass(model, arrays.test_images)
+        for number, move in enumerate(_moves(shift, repeats)[1:], start=2):
+            total = total + test_pass(model, moved(arrays.test_images, *move))
             if number == repeats or number & (number - 1) == 0:
                 by_repeats[str(number)] = score(total / number, labels)[1]
     loss, accuracy = score(one_pass, labels)
@@ -300,6 +301,21 @@ def _test(
     predictions = {"one_pass": one_pass, "averaged": total / repeats, "deterministic": even}
     kept = {name: _as_kept(settings.predictions, array) for name, array in predictions.items()} | {"labels": labels}
     return kept, metrics, time.perf_counter() - began
+
+
+def _moves(furthest: int, count: int) -> list[tuple[int, int]]:
+    """Rows and columns to move images by, one pair per pass: none, then the nearest first; all none for 0."""
+    line = range(-furthest, furthest + 1)
+    nearest = sorted(((i, j) for i in line for j in line), key=lambda move: (move[0] ** 2 + move[1] ** 2, move))
+    return nearest[:count] if furthest else nearest * count
+
+
+def moved(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The images (n, height, width, channels) moved down and to the right, with 0 where nothing comes in."""
+    top, bottom, left, right = max(rows, 0), max(-rows, 0), max(columns, 0), max(-columns, 0)
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    return padded[:, bottom : bottom + height, right : right + width]
 
 
 def _as_kept(form: str, probabilities: np.ndarray) -> np.ndarray:
