@@ -68,6 +68,13 @@ def ran(folder, monkeypatch):
     logging.getLogger().handlers[:] = before
 
 
+@pytest.fixture(autouse=True)
+def handlers_stay_open(monkeypatch):
+    """Configuring logging closes every handler there is: that of absl, which TensorFlow brings, would close the
+    standard error of the tests."""
+    monkeypatch.setattr(logging, "shutdown", lambda *handlers: None)
+
+
 def arguments(name: str, *mode: str) -> list[str]:
     return ["--config-dir", "own", *mode, f"+payload={name}", "dataset=mnist5k", "pool=max"]
 
