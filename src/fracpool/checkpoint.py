@@ -62,5 +62,14 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
     return history
 
 
+def history(folder: Path) -> list[dict[str, float]]:
+    """The learning curve so far, without the model; [] when there is no checkpoint."""
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as arrays:
+            return list(json.loads(arrays["history"].tobytes()))
+    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError):
+        return []
+
+
 def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)

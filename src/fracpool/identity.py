@@ -96,7 +96,7 @@ def overrides(settings: Settings) -> list[str]:
         file, usual = _option(group, option, type(chosen))
         found += [f"{group}={option}"] if file else []
         found += [
-            f"{group}.{name}={_override_value(value)}"
+            f"{group}.{name}={override_value(value)}"
             for name, value in asdict(chosen).items()
             if value != usual[name] and name != "data_dir"
         ]
@@ -116,7 +116,8 @@ def _option(group: str, option: str, kind: type) -> tuple[bool, dict[str, Any]]:
     return True, values | own
 
 
-def _override_value(value: Any) -> str:
+def override_value(value: Any) -> str:
+    """A value as an override has it: null, true, [32,64]."""
     return json.dumps(value, separators=(",", ":")).replace('"', "")
 
 

@@ -186,7 +186,7 @@ def _single(settings: Settings) -> None:
         print(f"{planned.run_id or identity.label(settings)}: {'has its record' if done else 'would run'}")
         return
     prepare_folder(planned.store)
-    with progress.reporting(1, planned.work) as reporter:
+    with progress.reporting("run", 1, planned.work) as reporter:
         outcome = execute(planned, reporter)
     if outcome.status == ELSEWHERE:
         print(f"not run, another process is at it: {outcome.label}, seed {outcome.seed}")

@@ -35,6 +35,7 @@ from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, pr
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
 
 POLL_SECONDS = 2.0
+NO_REPORT = "~hydra.callbacks.report"  # of a sweep whose caller writes the report
 
 
 class SweepFailed(Exception):
@@ -228,9 +229,10 @@ def _carry_out(launcher: Any, pending: list[Point]) -> list[Outcome]:
 
 
 def _launch(launcher: Any, pending: list[Point]) -> list[Outcome]:
+    work = sum(point.run.work for point in pending)
     threads = _threads_per_worker(launcher, pending)
     jobs = [[*point.overrides, f"threads={threads}"] if threads else point.overrides for point in pending]
-    with progress.reporting(len(pending), sum(point.run.work for point in pending)) as reporter:
+    with progress.reporting(_name(pending[0].run.settings), len(pending), work) as reporter:
         try:
             if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: isinstance does not hold
                 returns = launcher.launch(jobs, initial_job_idx=0)
@@ -335,20 +337,20 @@ def _variants(whole: Plan) -> list[dict[str, Any]]:
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "fracpool.train", *sys.argv[1:]])
+    return shlex.join(["python", "-m", "fracpool.train", *(word for word in sys.argv[1:] if word != NO_REPORT)])
 
 
-def _name(whole: Plan) -> str:
-    return whole.settings.experiment.name or "sweep"
+def _name(settings: Settings) -> str:
+    return settings.experiment.name or "sweep"
 
 
 def _say_before(whole: Plan, pending: list[Point]) -> None:
     runs, variants = len(whole.points), len(_variants(whole))
     if whole.missing_data:
-        print(f"{_name(whole)}: not run, only its geometry is kept: {whole.missing_data}")
+        print(f"{_name(whole.settings)}: not run, only its geometry is kept: {whole.missing_data}")
         return
     print(
-        f"{_name(whole)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
+        f"{_name(whole.settings)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
         f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
     )
     for label, reason in whole.impossible:
@@ -361,17 +363,20 @@ def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
     ran = [outcome for outcome in outcomes if not outcome.skipped]
     done = {status: [o for o in ran if o.status == status] for status in ("completed", "diverged", "failed")}
     skipped = len(whole.points) - len(ran)
-    summary = f"{_name(whole)}: {len(done['completed'])} done, {skipped} skipped, "
+    summary = f"{_name(whole.settings)}: {len(done['completed'])} done, {skipped} skipped, "
     summary += f"{len(done['diverged'])} diverged, {len(done['failed'])} failed"
     print(summary)
     for outcome in done["failed"]:
         print(f"  failed: {outcome.label}, seed {outcome.seed}: {outcome.message}")
     if done["failed"]:
-        raise SweepFailed("Tracebacks of the failed runs are in their records; retry=failed runs them again.")
+        raise SweepFailed(
+            "Tracebacks of the failed runs are in their records; retry=failed runs them again, and "
+            f"`python -m fracpool.report {whole.store.root}` writes the report without them."
+        )
 
 
 def _print_plan(whole: Plan) -> None:
-    print(f"{_name(whole)}: {_count(len(whole.points), 'run')} of {_count(len(_variants(whole)), 'variant')}")
+    print(f"{_name(whole.settings)}: {_count(len(whole.points), 'run')} of {_count(len(_variants(whole)), 'variant')}")
     for label, points in itertools.groupby(whole.points, lambda point: identity.label(point.run.settings)):
         group = list(points)
         done = sum(point.run.finished() is not None for point in group)

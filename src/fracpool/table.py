@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any, TypeGuard, cast
 
 import pandas as pd
 
+from fracpool.plain_text import text
 from fracpool.poolings import POOLINGS
 from fracpool.records import Record, RecordError, Store
 
@@ -33,7 +33,6 @@ COUNTS = (
     "repeats", "test_examples",
 )  # fmt: skip
 LOOSE = ""  # the name of the experiment that holds the runs of no experiment
-LONGEST_TEXT = 300
 MOST_LAYERS = 10_000
 
 
@@ -260,16 +259,6 @@ def settings_key(settings: Mapping[str, Any], without: Iterable[str] = ()) -> st
 
 def size_text(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
-
-
-def text(value: Any, longest: int = LONGEST_TEXT) -> str:
-    """Text from a record as it may be shown: one line, no control or direction marks, not too long."""
-    shown = "".join(
-        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c
-        for c in str(value)[: 2 * longest]
-    )
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def sizes_text(found: Sequence[tuple[int, int]]) -> str:
