@@ -77,6 +77,7 @@ WRONG = [
     ("-m pool=fmp pool.ratio=1.4,0.4 dataset=mnist5k", ["pool.ratio=0.4"]),
     ("repeats=0", ["repeats=0", "from 1"]),
     ("retry=yes", ["retry=yes", "failed"]),
+    ("logger=wandb", ["logger=wandb", "none, tensorboard, mlflow"]),
     ("profile=../elsewhere", ["profile", "folder name"]),
     ("task=trian", ["task=trian", "train"]),
     ("task=gradient pool=max", ["pool=max", "fmp"]),

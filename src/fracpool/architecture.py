@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from fracpool.poolings import POOLINGS
+from fracpool import poolings
 from fracpool.settings import ImpossibleNetwork, ModelSettings, PoolSettings, SettingsError
 
 
@@ -116,7 +116,7 @@ def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSett
         if model.batch_norm:
             layers.add(f"pointwise{number}_norm", "batch_norm", parameters=4 * layers.channels)
     pooled = _has_pool(model, number)
-    early = pooled and not model.dropout and POOLINGS[pool.kind].takes_maximum
+    early = pooled and not model.dropout and poolings.of(pool).takes_maximum
     if early:
         _add_pool(layers, number, pool)
     if model.activation != "linear":
@@ -128,10 +128,10 @@ def _add_block(layers: _Stack, number: int, model: ModelSettings, pool: PoolSett
 
 
 def _add_pool(layers: _Stack, number: int, pool: PoolSettings) -> None:
-    height, width = (POOLINGS[pool.kind].output_size(pool, side) for side in (layers.height, layers.width))
+    height, width = (poolings.of(pool).output_size(pool, side) for side in (layers.height, layers.width))
     if height < 1 or width < 1:
         raise ImpossibleNetwork(
-            f"pool {number} of {POOLINGS[pool.kind].label(pool)}: its map is {layers.height}×{layers.width}, too "
+            f"pool {number} of {poolings.of(pool).label(pool)}: its map is {layers.height}×{layers.width}, too "
             f"small to pool; use fewer model.conv_layers or model.pools, or a smaller pool.ratio"
         )
     layers.add(f"pool{number}", "pool", height=height, width=width)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import paths
-from fracpool.poolings import POOLINGS
+from fracpool import own, paths, poolings
 from fracpool.records import RECORD_SCHEMA, digest
 from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings
 
@@ -33,6 +33,7 @@ COMPUTING_MODULES = (
     "kept_regions",
     "ops",
     "poolings",
+    "function_layer",
     "architecture",
     "models",
     "datasets",
@@ -44,7 +45,9 @@ COMPUTING_MODULES = (
 def config(settings: Settings) -> dict[str, Any]:
     """The settings that change the result, without the seed, as they stand in the record."""
     pool = {"kind": settings.pool.kind}
-    pool |= {name: getattr(settings.pool, name) for name in POOLINGS[settings.pool.kind].settings}
+    pool |= {name: getattr(settings.pool, name) for name in poolings.of(settings.pool).settings}
+    if settings.pool.layer:  # what a name means is in the user's hands: other code makes another run
+        pool["code"] = digest(_code(own.source("pool.layer", settings.pool.layer)))
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     return {
@@ -54,7 +57,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "model": asdict(settings.model),
         "optimizer": asdict(settings.optimizer),
         "budget": asdict(settings.budget),
-        "repeats": settings.repeats if POOLINGS[settings.pool.kind].stochastic(settings.pool) else 1,
+        "repeats": settings.repeats if poolings.of(settings.pool).stochastic(settings.pool) else 1,
     }
 
 
@@ -84,7 +87,7 @@ def overrides(settings: Settings) -> list[str]:
     """The command-line overrides of `fracpool.train` that repeat the run."""
     groups: dict[str, tuple[str, Any]] = {
         "dataset": (settings.dataset.name, settings.dataset),
-        "pool": (settings.pool.kind, settings.pool),
+        "pool": ("max" if settings.pool.layer else settings.pool.kind, settings.pool),
         "model": (settings.model.name, settings.model),
         "optimizer": (settings.optimizer.name, settings.optimizer),
         "budget": ("standard", settings.budget),
@@ -98,8 +101,9 @@ def overrides(settings: Settings) -> list[str]:
         found += [
             f"{group}.{name}={override_value(value)}"
             for name, value in asdict(chosen).items()
-            if value != usual[name] and name != "data_dir"
+            if value != usual[name] and name not in ("data_dir", "arguments")
         ]
+    found += [f"++pool.arguments.{name}={override_value(value)}" for name, value in settings.pool.arguments.items()]
     found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
     return [*found, f"seed={settings.seed}"]
 
@@ -123,7 +127,7 @@ def override_value(value: Any) -> str:
 
 def label(settings: Settings) -> str:
     """A variant as tables call it: "2 conv, FMP 1.47 random"."""
-    pool = POOLINGS[settings.pool.kind].label(settings.pool)
+    pool = poolings.of(settings.pool).label(settings.pool)
     if settings.task == "gradient":
         return f"gradient of {pool}"
     model = settings.model
@@ -158,8 +162,8 @@ def _code(file: Path) -> str:
 
 
 def _readable(settings: Settings) -> str:
-    pool = POOLINGS[settings.pool.kind].label(settings.pool).lower().replace("×", "x")
-    slug = "-".join(pool.replace("max pool", "max").split())
+    pool = poolings.of(settings.pool).label(settings.pool).lower().replace("×", "x")
+    slug = re.sub(r"[^\w.]+", "-", pool.replace("max pool", "max"))[:80]
     if settings.task == "gradient":
         return f"gradient-{slug}"
     model, budget = settings.model, settings.budget

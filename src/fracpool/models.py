@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from fracpool import poolings
 from fracpool.architecture import Layer, Network
 from fracpool.kept_regions import KeptRegions
-from fracpool.poolings import POOLINGS
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
 
 LEAKY_SLOPE = 1 / 3  # Graham's
@@ -48,7 +48,7 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
             rate = model.dense_dropout if name.startswith("dense") else model.dropout
             return layers.Dropout(rate, seed=0, name=name)
         case "pool":
-            return POOLINGS[pool.kind].layer(pool, name, 0)
+            return poolings.of(pool).layer(pool, name, 0)
         case "flatten":
             return layers.Flatten(name=name)
         case "dense":
@@ -59,7 +59,7 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
 def with_even_regions(trained: keras.Model, network: Network, pool: PoolSettings) -> keras.Model | None:
     """The same network with the same weights, pooling over even regions in place of drawn ones; None where the
     pooling has no such form."""
-    even_layer = POOLINGS[pool.kind].even_layer
+    even_layer = poolings.of(pool).even_layer
     if even_layer is None:
         return None
     outputs = trained.inputs[0]

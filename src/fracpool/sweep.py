@@ -27,7 +27,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fracpool import datasets, environment, identity, progress
+from fracpool import datasets, environment, identity, progress, tracking
 from fracpool.claims import is_free
 from fracpool.description import now
 from fracpool.records import Store
@@ -78,6 +78,7 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
             datasets.obtain(settings.dataset)
         whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
     prepare_folder(whole.store)
+    tracking.prepare(whole.settings, whole.store.root)
     pending = [] if whole.missing_data else whole.pending()
     _write_sweep(whole)
     _say_before(whole, pending)

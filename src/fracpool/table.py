@@ -19,8 +19,8 @@ from typing import Any, TypeGuard, cast
 
 import pandas as pd
 
+from fracpool import poolings
 from fracpool.plain_text import text
-from fracpool.poolings import POOLINGS
 from fracpool.records import Record, RecordError, Store
 
 COLUMNS = (
@@ -232,8 +232,9 @@ def sizes(geometry: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 def pool_name(pool: Mapping[str, Any]) -> str:
     """The name that the registry of poolings gives; the bare kind where it knows none."""
+    given = cast(Any, SimpleNamespace(**pool))
     try:
-        return text(POOLINGS[pool["kind"]].label(cast(Any, SimpleNamespace(**pool))), 80)
+        return text(poolings.of(given).label(given), 80)
     except (AttributeError, KeyError, TypeError, ValueError):
         return text(pool.get("kind", "unknown pool"), 80)
 
