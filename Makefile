@@ -14,7 +14,7 @@ READY      := $(VENV)/.ready
 READY_TEST := $(VENV)/.ready-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce reference report test test-all lint bench audit clean
+.PHONY: help setup reproduce reference report status test test-all lint bench audit clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ reference: $(READY)  ## go on with the full study in results/reference, which is
 
 report: $(READY)  ## write the report again from the records that are there
 	@$(PYTHON) -m fracpool.report $(RESULTS)/$(PROFILE)
+
+status: $(READY)  ## say what is done, running, left and failed [RESULTS=results]
+	@$(PYTHON) -m fracpool.status "$(RESULTS)"
 
 test: $(READY_TEST)  ## the quick tests (minutes)
 	@$(PYTHON) -m pytest -q

@@ -1,11 +1,14 @@
 """Bad input: one line that names the field and the remedy, exit code 2, no traceback, nothing left behind."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fracpool import messages
 
 # command line, what the line must say
 WRONG = [
@@ -74,6 +77,7 @@ WRONG = [
     ("-m pool=fmp pool.ratio=1.4,0.4 dataset=mnist5k", ["pool.ratio=0.4"]),
     ("repeats=0", ["repeats=0", "from 1"]),
     ("retry=yes", ["retry=yes", "failed"]),
+    ("logger=wandb", ["logger=wandb", "none, tensorboard, mlflow"]),
     ("profile=../elsewhere", ["profile", "folder name"]),
     ("task=trian", ["task=trian", "train"]),
     ("task=gradient pool=max", ["pool=max", "fmp"]),
@@ -172,3 +176,70 @@ def test_a_folder_without_permission(train, folder):
     result = train("results_dir=locked", "dataset=mnist5k")
     assert result.code == 2
     assert "results_dir=locked" in result.err
+
+
+def test_help_explains_every_field(train, capfd):
+    with pytest.raises(SystemExit):
+        train("--help")
+    lines = capfd.readouterr().out.splitlines()
+    told = {line.split(":")[0].strip() for line in lines if re.match(r" *\w+: \S+ {2,}\S", line)}
+    fields = {name.rsplit(".", 1)[-1] for name in messages.names() if not name.startswith("experiment")}
+    groups = {"dataset", "pool", "model", "optimizer", "budget"}
+    assert fields - told - groups == {"name", "kind"}
+
+
+def test_help_shows_the_values_that_were_chosen(train, capfd):
+    with pytest.raises(SystemExit):
+        train("--help", "pool=max", "model.filters=[8,16]")
+    out = capfd.readouterr().out
+    assert "kind: max" in out
+    assert "filters: [8,16]" in out
+
+
+@pytest.mark.parametrize("module", ["geometry", "report", "reproduce", "status"])
+def test_help_of_the_other_commands_reads_like_documentation(module):
+    started = [sys.executable, "-X", "importtime", "-m", f"fracpool.{module}", "--help"]
+    done = subprocess.run(started, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert f"examples:\n  python -m fracpool.{module}" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 110
+    assert not re.search(r"\b(tensorflow|pandas|matplotlib)$", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("geometry", ["32", "--ratio", "much"]),
+        ("report", ["--nowhere"]),
+        ("reproduce", ["--jobs", "x"]),
+        ("status", ["-x"]),
+    ],
+)
+def test_an_argument_that_is_not_understood_gets_one_line(module, arguments):
+    done = subprocess.run([sys.executable, "-m", f"fracpool.{module}", *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "--help" in done.stderr
+
+
+COMPLETED = [
+    ("poo", "pool="), ("pool=", "pool=fmp"), ("pool.ra", "pool.ratio="), ("model=as", "model=asker"),
+    ("+experiment=mnist_sw", "+experiment=mnist_swap"), ("budget.ep", "budget.epochs="),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("typed", "completion"), COMPLETED)
+def test_a_shell_completes_groups_options_and_fields(typed, completion):
+    command = Path(sys.executable).with_name("fracpool-train")
+    line = f"fracpool-train {typed}"
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    asked = [command, "--shell-completion", "query=bash"]
+    done = subprocess.run(asked, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert any(word.startswith(completion) for word in done.stdout.split()), done.stdout
+
+
+def test_completion_is_installed_for_bash():
+    asked = [Path(sys.executable).with_name("fracpool-train"), "-sc", "install=bash"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    assert "complete -o nospace -o default -F hydra_bash_completion fracpool-train" in done.stdout

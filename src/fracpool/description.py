@@ -9,7 +9,8 @@ from typing import Any
 
 from fracpool import environment, identity
 from fracpool.architecture import Network
-from fracpool.records import Record, text
+from fracpool.plain_text import text
+from fracpool.records import Record
 from fracpool.settings import Settings
 
 

@@ -193,3 +193,18 @@ def seeds_needed(sample: np.ndarray, distance: float) -> int | None:
     n = np.arange(MIN_SEEDS, MOST_SEEDS + 1)
     enough = stats.t.ppf(0.5 + LEVEL / 2, n - 1) * spread / np.sqrt(n) <= distance
     return int(n[enough.argmax()]) if enough.any() else None
+
+
+def apart(a: Estimate, b: Estimate) -> Estimate:
+    """b − a of two means that were estimated independently, with the interval that follows from theirs.
+
+    By the "method of variance estimates recovery" (Zou and Donner 2008), which needs no more than the two intervals
+    and keeps their asymmetry. Means over the same seeds rise and fall together: the interval is then too wide, which
+    errs to the side of agreement. None without both intervals.
+    """
+    mean, n = b.mean - a.mean, min(a.n, b.n)
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Estimate(mean, None, None, n)
+    below = math.hypot(a.high - a.mean, b.mean - b.low)
+    above = math.hypot(a.mean - a.low, b.high - b.mean)
+    return Estimate(mean, mean - below, mean + above, n)

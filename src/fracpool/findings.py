@@ -767,7 +767,11 @@ def _short(fraction: float) -> str:
 
 
 def difference_text(mean: Estimate) -> str:
-    n = f"n\u00a0=\u00a0{mean.n}"
+    return f"{interval_text(mean)}, n\u00a0=\u00a0{mean.n}"
+
+
+def interval_text(mean: Estimate, digits: int = 1) -> str:
+    """−2.3 points [−3.0, −1.6]"""
     if mean.low is None or mean.high is None:
-        return f"{points(mean.mean)} points, {n}"
-    return f"{points(mean.mean)} points [{points(mean.low)},\u00a0{points(mean.high)}], {n}"
+        return f"{points(mean.mean, digits)} points"
+    return f"{points(mean.mean, digits)} points [{points(mean.low, digits)},\u00a0{points(mean.high, digits)}]"

@@ -17,9 +17,10 @@ import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NoReturn
 
 import numpy as np
+
+from fracpool.command_line import Parser
 
 FEW_PATTERNS = 4  # so few orders of regions that a pseudorandom pool hardly regularises
 LARGEST_SIZE = 2**14  # more is a typing error
@@ -247,14 +248,6 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Answers bad input in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see --help", file=sys.stderr)
-        sys.exit(2)
-
-
 def _ratio(text: str) -> float:
     allowed = "must be a number ≥ 1 such as 1.4, or a root such as 2^(1/3)"
     root = re.fullmatch(r"(\d+(?:\.\d+)?)\^\(?(\d+)/(\d+)\)?", text)
@@ -272,11 +265,18 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m fracpool.geometry",
-        description="Sizes of a stack of fractional max pools. Of --ratio, --layers and --target give two.",
-        epilog="example: python -m fracpool.geometry 32 --ratio 1.4 --layers 6",
+def _parser() -> Parser:
+    parser = Parser(
+        "geometry",
+        "Sizes of a stack of fractional max pools, layer by layer; nothing is trained or installed.\n\n"
+        "Of --ratio, --layers and --target give two: the third is found. Sizes are floor(size / ratio) in\n"
+        "float32, as TensorFlow computes them; convolutions are taken to keep the size. A warning says where\n"
+        "a pool has hardly any regions to choose from, or where other arithmetic would end elsewhere.",
+        "  python -m fracpool.geometry 32 --ratio 1.4 --layers 6        sizes after each pool: ends at 3\n"
+        "  python -m fracpool.geometry 32 --layers 6 --target 4         the ratio that ends at 4\n"
+        "  python -m fracpool.geometry 28 --ratio 1.47 --target 8       the number of pools that ends at 8\n"
+        "  python -m fracpool.geometry --graham --ratio '2^(1/2)' --layers 6\n"
+        "                                                               Graham's chain: takes 36×36",
     )
     parser.add_argument("size", nargs="?", type=_whole, help="side of the input in pixels, e.g. 32")
     parser.add_argument("--ratio", type=_ratio, help="input / output size of a pool, e.g. 1.4 or 2^(1/3)")
@@ -297,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _answer(given: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
+def _answer(given: argparse.Namespace, parser: Parser) -> str:
     if given.graham:
         if given.ratio is None or given.layers is None or given.size is not None or given.target is not None:
             parser.error("--graham: takes --ratio and --layers only, e.g. --ratio 2^(1/2) --layers 6")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import architecture, paths
-from fracpool.poolings import POOLINGS
+from fracpool import architecture, own, paths, poolings
 from fracpool.records import RECORD_SCHEMA, digest
 from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings, test_passes
 
@@ -34,6 +34,7 @@ COMPUTING_MODULES = (
     "pool_layers",
     "ops",
     "poolings",
+    "function_layer",
     "architecture",
     "models",
     "datasets",
@@ -45,7 +46,9 @@ COMPUTING_MODULES = (
 def config(settings: Settings) -> dict[str, Any]:
     """The settings that change the result, without the seed, as they stand in the record."""
     pool = {"kind": settings.pool.kind}
-    pool |= {name: getattr(settings.pool, name) for name in POOLINGS[settings.pool.kind].settings}
+    pool |= {name: getattr(settings.pool, name) for name in poolings.of(settings.pool).settings}
+    if settings.pool.layer:  # what a name means is in the user's hands: other code makes another run
+        pool["code"] = digest(_code(own.source("pool.layer", settings.pool.layer)))
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     passes, shift = test_passes(settings)
@@ -87,7 +90,7 @@ def overrides(settings: Settings) -> list[str]:
     """The command-line overrides of `fracpool.train` that repeat the run."""
     groups: dict[str, tuple[str, Any]] = {
         "dataset": (settings.dataset.name, settings.dataset),
-        "pool": (settings.pool.kind, settings.pool),
+        "pool": ("max" if settings.pool.layer else settings.pool.kind, settings.pool),
         "model": (settings.model.name, settings.model),
         "optimizer": (settings.optimizer.name, settings.optimizer),
         "budget": ("standard", settings.budget),
@@ -99,10 +102,11 @@ def overrides(settings: Settings) -> list[str]:
         file, usual = _option(group, option, type(chosen))
         found += [f"{group}={option}"] if file else []
         found += [
-            f"{group}.{name}={_override_value(value)}"
+            f"{group}.{name}={override_value(value)}"
             for name, value in asdict(chosen).items()
-            if value != usual[name] and name != "data_dir"
+            if value != usual[name] and name not in ("data_dir", "arguments")
         ]
+    found += [f"++pool.arguments.{name}={override_value(value)}" for name, value in settings.pool.arguments.items()]
     found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
     found += [f"test_shift={settings.test_shift}"] if settings.test_shift else []
     return [*found, f"seed={settings.seed}"]
@@ -120,13 +124,14 @@ def _option(group: str, option: str, kind: type) -> tuple[bool, dict[str, Any]]:
     return True, values | own
 
 
-def _override_value(value: Any) -> str:
+def override_value(value: Any) -> str:
+    """A value as an override has it: null, true, [32,64]."""
     return json.dumps(value, separators=(",", ":")).replace('"', "")
 
 
 def label(settings: Settings) -> str:
     """A variant as tables call it: "2 conv, FMP 1.47 random"."""
-    pool = POOLINGS[settings.pool.kind].label(settings.pool)
+    pool = poolings.of(settings.pool).label(settings.pool)
     if settings.task == "gradient":
         return f"gradient of {pool}"
     model = settings.model
@@ -165,8 +170,8 @@ def _code(file: Path) -> str:
 
 
 def _readable(settings: Settings) -> str:
-    pool = POOLINGS[settings.pool.kind].label(settings.pool).lower().replace("×", "x")
-    slug = "-".join(pool.replace("max pool", "max").split())
+    pool = poolings.of(settings.pool).label(settings.pool).lower().replace("×", "x")
+    slug = re.sub(r"[^\w.]+", "-", pool.replace("max pool", "max"))[:80]
     if settings.task == "gradient":
         return f"gradient-{slug}"
     model, budget = settings.model, settings.budget

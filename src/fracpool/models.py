@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from fracpool import poolings
 from fracpool.architecture import Layer, Network, dropout_rate, pool_at
 from fracpool.kept_regions import KeptRegions
-from fracpool.poolings import POOLINGS
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
 
 LEAKY_SLOPE = 1 / 3  # Graham's
@@ -51,7 +51,7 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
             whole = (1, 1, 1, None) if model.dropout_ramp else None  # Graham drops a filter for all of a batch
             return layers.Dropout(dropout_rate(model, _number(layer)), noise_shape=whole, seed=0, name=name)
         case "pool":
-            return POOLINGS[pool.kind].layer(pool_at(model, pool, _number(layer)), name, 0)
+            return poolings.of(pool).layer(pool_at(model, pool, _number(layer)), name, 0)
         case "flatten":
             return layers.Flatten(name=name)
         case "dense":
@@ -69,7 +69,7 @@ def with_even_regions(
 ) -> keras.Model | None:
     """The same network with the same weights, pooling over even regions in place of drawn ones; None where the
     pooling has no such form."""
-    even_layer = POOLINGS[pool.kind].even_layer
+    even_layer = poolings.of(pool).even_layer
     if even_layer is None:
         return None
     outputs = trained.inputs[0]

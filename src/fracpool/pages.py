@@ -54,9 +54,9 @@ def write(results: Results) -> Page:
     as_json = json.dumps(findings.as_json(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
     table.write_file(results.root / "findings.json", as_json + "\n")
     _write_figures(results.root / "figures", drawn)
-    templates = _templates()
-    table.write_file(results.root / "report.md", templates.get_template("report.md.j2").render(page=page))
-    table.write_file(results.root / "report.html", templates.get_template("report.html.j2").render(page=page))
+    loaded = templates()
+    table.write_file(results.root / "report.md", loaded.get_template("report.md.j2").render(page=page))
+    table.write_file(results.root / "report.html", loaded.get_template("report.html.j2").render(page=page))
     return page
 
 
@@ -138,7 +138,7 @@ def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: dict[s
         runs=[_run_row(results, row, names) for row in shown.head(MOST_RUNS_SHOWN).to_dict("records")],
         runs_total=len(shown),
         left_out=_left_out(results),
-        repeat=_repeat(results),
+        repeat=how_to_repeat(results),
     )
 
 
@@ -182,10 +182,10 @@ def _left_out(results: Results) -> list[tuple[str, list[str]]]:
         older = [run for run in experiment.older if run in results.records]
         told.append((f"From an earlier grid of {experiment.name}", older))
     told.append(("Set aside: damaged, foreign or of another version", results.problems))
-    return [(words, _cut(lines)) for words, lines in told if lines]
+    return [(words, cut(lines)) for words, lines in told if lines]
 
 
-def _cut(lines: list[str]) -> list[str]:
+def cut(lines: list[str]) -> list[str]:
     more = len(lines) - MOST_LISTED
     return lines if more <= 0 else [*lines[:MOST_LISTED], f"… and {more} more"]
 
@@ -196,7 +196,7 @@ def _error_line(results: Results, run: str) -> str:
     return table.text(f"{run}: {message}", 400)
 
 
-def _repeat(results: Results) -> dict[str, Any]:
+def how_to_repeat(results: Results) -> dict[str, Any]:
     """Commands, versions and fingerprints, each with the values that the records hold."""
     seen: dict[str, Counter[str]] = {}
     for record in results.records.values():
@@ -226,7 +226,7 @@ def _tally(values: Mapping[str, int]) -> str:
 # ---- templates ----
 
 
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=jinja2.select_autoescape(["html", "html.j2"]),

@@ -1,12 +1,14 @@
 """The poolings that a network can be built with: for each its settings, its output size and its layer.
 
-To add one: write the layer (or use one of Keras'), add an entry to POOLINGS and a file to configs/pool/.
-Keras is imported only when a layer is built, so that settings can be checked without it.
+POOLINGS has those of the study. Any other is named by its config: `pool.layer` is a Keras layer or a function, with
+`pool.arguments` (docs/pooling.md); `of` gives the pooling that settings mean. Keras is imported only when a layer is
+built (of a pooling of one's own also to find its output size), so that settings can be checked without it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -285,3 +287,79 @@ POOLINGS: dict[str, Pooling] = {
         even_layer=partial(_s3pool_layer, sample_at_test=False),
     ),
 }
+
+
+# ---- a pooling of one's own ----
+
+
+def of(pool: PoolSettings) -> Pooling:
+    """The pooling that the settings mean."""
+    return OWN if getattr(pool, "layer", None) else POOLINGS[pool.kind]
+
+
+def _check_own(pool: PoolSettings) -> None:
+    from fracpool import own
+    from fracpool.settings import is_name, require
+
+    require(pool.kind not in POOLINGS, "pool.kind", pool.kind, "another name than fracpool's own, with pool.layer")
+    require(is_name(pool.kind), "pool.kind", repr(pool.kind), "a name of letters, digits, _ and -")
+    own.source("pool.layer", str(pool.layer))
+
+
+def _own_size(pool: PoolSettings, size: int) -> int:
+    from fracpool.settings import ImpossibleNetwork
+
+    layer = _own_layer(pool, "pool", 0)
+    import keras
+
+    try:
+        return int(layer(keras.Input((size, size, 1))).shape[1])
+    except Exception as error:  # whatever a user's layer raises; Keras' refuse a map that is too small for them
+        raise ImpossibleNetwork(
+            f"pool.layer={pool.layer}: does not pool a map of {size}×{size} ({type(error).__name__}: {_reason(error)})"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """An error's text in one line, without what Keras wraps around it: bold marks, and remarks before and after."""
+    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
+    text = (bold.group(1) if bold else str(error)).rpartition("Error encountered:")[2]
+    return " ".join(text.split())[:200]
+
+
+def _own_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+    from fracpool import own
+    from fracpool.settings import SettingsError
+
+    made = own.load("pool.layer", str(pool.layer))
+    import keras
+
+    from fracpool.function_layer import FunctionLayer
+
+    arguments = pool.arguments
+    try:
+        is_layer = isinstance(made, type) and issubclass(made, keras.layers.Layer)
+        layer = made(**arguments, name=name) if is_layer else FunctionLayer(made, arguments, name)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"pool.arguments={arguments}: {pool.layer} does not take them ({error})") from error
+    if bool(pool.stochastic) != (getattr(layer, "seed_generator", None) is not None):
+        raise SettingsError(
+            f"pool.stochastic={pool.stochastic}: must be true for a layer that pools by chance, whose "
+            f"keras.random.SeedGenerator is its seed_generator, else false; see {pool.layer}"
+        )
+    return layer
+
+
+def _own_label(pool: PoolSettings) -> str:
+    given = pool.arguments.items()
+    return " ".join([pool.kind, *(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in given)])
+
+
+OWN = Pooling(
+    ("layer", "arguments", "stochastic"),
+    _check_own,
+    _own_size,
+    _own_layer,
+    _own_label,
+    stochastic=lambda pool: bool(pool.stochastic),
+)

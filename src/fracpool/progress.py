@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 if TYPE_CHECKING:
     from fracpool.runner import Outcome
 
+LONGEST_NAME = 16  # of an experiment, beside its bar
 QUIET_SECONDS = 30  # piped output: at most one line in this time within a run
 
 
@@ -54,41 +58,58 @@ class _Estimate:
         return (time.monotonic() - self.began) * (total - done) / done
 
 
-class LiveReporter(Reporter):
-    """Runs one after another in this process."""
+class _View:
+    """On a terminal, below the lines: a bar for the whole with the time left, and the run that goes on.
 
-    def __init__(self, runs: int, work: float, console: Console) -> None:
+    Both are cut to the terminal's width, whatever it becomes.
+    """
+
+    def __init__(self, name: str, total: float, console: Console) -> None:
+        column = Column(no_wrap=True, overflow="ellipsis")
+        self.bars = Progress(
+            TextColumn("{task.description}", table_column=column),
+            BarColumn(bar_width=None, table_column=Column(min_width=4, ratio=1)),
+            TextColumn("{task.fields[state]}", table_column=column),
+            console=console,
+            expand=True,
+        )
+        shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+        self.whole = self.bars.add_task(shown, total=total, state="")
+        self.run = Text(no_wrap=True, overflow="ellipsis")
+        self.live = Live(Group(self.bars, self.run), console=console, transient=True)
+        self.live.start()
+
+    def show(self, done: float, state: str, run: str) -> None:
+        self.bars.update(self.whole, completed=done, state=state)
+        self.run.plain = run
+
+    def close(self) -> None:
+        self.live.stop()
+
+
+class LiveReporter(Reporter):
+    """Runs one after another in this process: a line for each, with its accuracy, and on a terminal a view below."""
+
+    def __init__(self, name: str, runs: int, work: float, console: Console) -> None:
         self.console = console
         self.estimate = _Estimate(runs, work)
         self.estimate.begin()
         self.epochs, self.run_work, self.title = 1, 0.0, ""
         self.said = time.monotonic()
-        self.bar_width = 10 if console.width < 100 else 30
-        self.bars: Progress | None = None
-        self.all_runs: TaskID | None = None
-        if console.is_terminal:
-            self.bars = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=self.bar_width),
-                TextColumn("{task.fields[state]}"),
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-            )
-            self.all_runs = self.bars.add_task(f"{runs} run{'s' * (runs != 1)}", total=work or runs, state="")
-            self.bars.start()
+        self.view = _View(name, work or runs, console) if console.is_terminal else None
+        self._show(0.0, "")
 
     def run_begins(self, label: str, seed: int, epochs: int, work: float) -> None:
         self.estimate.begin()
         self.epochs, self.run_work, self.title = epochs, work, f"{label} · seed {seed}"
         self.said = time.monotonic()
-        self._show(0.0, f"{self._count()} {self.title}")
+        self._show(0.0, self.title)
 
     def epoch_done(self, row: dict[str, float]) -> None:
         epoch = int(row["epoch"])
         state = f"epoch {epoch}/{self.epochs} · {row['test_accuracy']:.4f}"
-        self._show(self.run_work * epoch / self.epochs, f"{self._count()} {self.title} · {state}")
-        if self.bars is None and epoch < self.epochs and time.monotonic() - self.said > QUIET_SECONDS:
+        self._show(self.run_work * epoch / self.epochs, f"{state} · {self.title}")
+        if self.view is None and epoch < self.epochs and time.monotonic() - self.said > QUIET_SECONDS:
             self._say(f"{self._count()} {self.title} · {state}{self._time_left(self.run_work * epoch / self.epochs)}")
 
     def note(self, text: str) -> None:
@@ -105,8 +126,8 @@ class LiveReporter(Reporter):
         self._show(0.0, "")
 
     def close(self) -> None:
-        if self.bars is not None:
-            self.bars.stop()
+        if self.view is not None:
+            self.view.close()
 
     def _count(self) -> str:
         return f"[{self.estimate.done_runs + 1}/{self.estimate.runs}]"
@@ -119,13 +140,12 @@ class LiveReporter(Reporter):
         self.said = time.monotonic()
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _show(self, work_in_run: float, text: str) -> None:
-        if self.bars is None or self.all_runs is None:
+    def _show(self, work_in_run: float, run: str) -> None:
+        if self.view is None:
             return
         done = self.estimate.done_work + work_in_run if self.estimate.work else self.estimate.done_runs
-        left = self._time_left(work_in_run).removeprefix(" · ")
-        width = max(10, self.console.width - self.bar_width - len(left) - 11)
-        self.bars.update(self.all_runs, completed=done, description=text[:width] if text else None, state=left)
+        state = f"{self.estimate.done_runs}/{self.estimate.runs}{self._time_left(work_in_run)}"
+        self.view.show(done, state, f"  {run}" if run else "")
 
 
 _SILENT = Reporter()
@@ -144,10 +164,10 @@ def leave() -> None:
 
 
 @contextlib.contextmanager
-def reporting(runs: int, work: float, stream: Any = None) -> Iterator[Reporter]:
-    """Shows the progress of `runs` runs that take `work` in all, on standard output."""
+def reporting(name: str, runs: int, work: float, stream: Any = None) -> Iterator[Reporter]:
+    """Shows the progress of `name`, whose `runs` runs take `work` in all, on standard output."""
     global _current
-    reporter = LiveReporter(runs, work, Console(file=stream))
+    reporter = LiveReporter(name, runs, work, Console(file=stream))
     _current = reporter
     try:
         yield reporter

@@ -23,7 +23,6 @@ import io
 import json
 import os
 import shutil
-import unicodedata
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +48,6 @@ HISTORY_COLUMNS = (
 MAX_JSON_BYTES = 16 * 2**20
 MAX_HISTORY_BYTES = 64 * 2**20
 MAX_PREDICTIONS_BYTES = 256 * 2**20
-LONGEST_TEXT = 300
 
 
 class RecordError(ValueError):
@@ -284,16 +282,6 @@ def digest(value: Any) -> str:
     """Hash (16 hex digits) of a JSON value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def text(value: Any, longest: int = LONGEST_TEXT) -> str:
-    """Text from a record as it may be shown: one line, no control or direction marks, not too long."""
-    shown = "".join(
-        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c
-        for c in str(value)[: 2 * longest]
-    )
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def list_dir(folder: Path) -> list[Path]:

@@ -1,8 +1,8 @@
 """The report of a results folder: read its records, judge its findings, draw, and write it all down.
 
-    python -m fracpool.report                    the report of results/quick
-    python -m fracpool.report results/mine       of another folder
-    python -m fracpool.report results/a results/b
+    python -m fracpool.report                                  the report of results/quick
+    python -m fracpool.report results/mine                     of another folder
+    python -m fracpool.report results/mine results/reference   both side by side (see `compare`)
 
 A report is made from the records alone: the same records give the same bytes, on any day and any machine.
 TensorFlow is not needed and not imported; pandas, scipy and matplotlib only once there is something to write.
@@ -10,14 +10,16 @@ TensorFlow is not needed and not imported; pandas, scipy and matplotlib only onc
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracpool.command_line import BAD_INPUT, Parser
+
 DEFAULT = Path("results/quick")
+COMPARISON = Path("results/comparison")
 
 
 class ReportError(Exception):
@@ -50,9 +52,7 @@ def make_report(results_dir: str | os.PathLike[str]) -> Report:
     """
     root = Path(results_dir)
     try:
-        if not any((root / part).is_dir() for part in ("runs", "sweeps")):
-            state = "holds no runs" if root.is_dir() else "no such folder"
-            raise ReportError(f"{root}: {state}; run `make reproduce`, or name a folder that holds runs/")
+        _need_runs(root)
         from fracpool import pages, table
 
         page = pages.write(table.read(root))
@@ -61,26 +61,68 @@ def make_report(results_dir: str | os.PathLike[str]) -> Report:
         raise ReportError(f"{error.filename or root}: cannot be read or written ({error.strerror})") from None
 
 
+def write_comparison(folders: Sequence[Path], output: Path) -> str:
+    """Writes the comparison of several results folders into `output`; returns what it says, and the path to open.
+
+    Raises:
+        ReportError: a folder is named twice or holds no runs, or `output` cannot be written to.
+    """
+    for number, folder in enumerate(folders):
+        _need_runs(folder)
+        if folder.resolve() in [other.resolve() for other in folders[:number]]:
+            raise ReportError(f"{folder}: named twice; name each folder once")
+    from fracpool import compare
+
+    try:
+        compared = compare.write(folders, output)
+    except OSError as error:
+        raise ReportError(f"--output={output}: cannot be written ({error.strerror}); choose another folder") from None
+    problems = [f"set aside in {folder.name}: {line}" for folder in compared.folders for line in folder.problems]
+    return "\n".join([compared.headline, *problems, f"Open {(output / 'comparison.html').resolve()}"])
+
+
+def _need_runs(root: Path) -> None:
+    if not any((root / part).is_dir() for part in ("runs", "sweeps")):
+        state = "holds no runs" if root.is_dir() else "no such folder"
+        raise ReportError(f"{root}: {state}; run `make reproduce`, or name a folder that holds runs/")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 written, 2 bad input, 130 stopped."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fracpool.report",
-        description="Write the report of one or more results folders from their run records.",
-        epilog="examples:\n  python -m fracpool.report\n  python -m fracpool.report results/mine results/reference",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help=f"results folders (default: {DEFAULT})")
-    folders = parser.parse_args(arguments).folders or [DEFAULT]
+    given = _parser().parse_args(arguments)
+    folders = given.folders or [DEFAULT]
     try:
-        for folder in folders:
-            print(make_report(folder))
+        if len(folders) > 1:
+            print(write_comparison(folders, given.output or COMPARISON))
+        elif given.output:
+            raise ReportError(f"--output={given.output}: one folder keeps its own report; name two or more to compare")
+        else:
+            print(make_report(folders[0]))
     except ReportError as error:
         print(f"fracpool.report: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("fracpool.report: stopped; the same command writes it anew", file=sys.stderr)
         return 130
     return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "report",
+        "One folder: write its report from its run records, into the folder itself (report.html, report.md,\n"
+        "runs.csv, runs.parquet, summary.csv, findings.json, figures/). The same records give the same bytes.\n\n"
+        "Several folders: hold them side by side, variant by variant and finding by finding, and say what agrees\n"
+        "within its intervals and what only one has (comparison.html, comparison.md, comparison.csv in --output).",
+        "  python -m fracpool.report                              the report of results/quick\n"
+        "  python -m fracpool.report results/mine                 of another folder\n"
+        "  python -m fracpool.report results/mine results/reference\n"
+        "                                                         mine against the reference\n"
+        "  python -m fracpool.report a b c --output results/abc   three of them, into a folder of its own",
+    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help=f"results folders (default: {DEFAULT})")
+    parser.add_argument("--output", type=Path, metavar="DIR", help=f"of a comparison (default: {COMPARISON})")
+    return parser
 
 
 if __name__ == "__main__":

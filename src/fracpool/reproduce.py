@@ -15,11 +15,13 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from fracpool import forecast, paths, report, sweep, train
+from fracpool.command_line import Parser
 from fracpool.environment import cores
 from fracpool.messages import nearest
 from fracpool.progress import duration
 from fracpool.records import Store
 from fracpool.settings import SettingsError
+from fracpool.sweep import NO_REPORT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,7 +77,15 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fracpool.reproduce", description=(__doc__ or "").split("\n\n")[1])
+    parser = Parser(
+        "reproduce",
+        "Run all experiments of a profile (configs/profiles/) and write the report. What is done is skipped\n"
+        "and what was stopped goes on, so the same command serves to begin, to go on and to look again.",
+        "  python -m fracpool.reproduce                           minutes, offline; results/quick/report.html\n"
+        "  python -m fracpool.reproduce full --jobs 2             complete MNIST and CIFAR-10, hours\n"
+        "  python -m fracpool.reproduce quick --only mnist_swap --override budget.epochs=2\n"
+        "  python -m fracpool.status                              from another terminal: how far it is",
+    )
     parser.add_argument("profile", nargs="?", default="quick", help="quick (default): minutes, offline; full: hours")
     parser.add_argument("--only", metavar="EXPERIMENT", action="append", help="just this experiment (repeatable)")
     parser.add_argument("--jobs", type=int, default=cores(), help="runs at a time (default: all cores)")
@@ -106,7 +116,7 @@ def _command(experiment: str, options: argparse.Namespace, overrides: list[str])
     if options.jobs > 1:
         parallel += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
     where = [f"profile={options.into or options.profile}", f"results_dir={options.results}"]
-    return ["-m", f"+experiment={experiment}", *where, *parallel, *overrides, *options.override]
+    return ["-m", f"+experiment={experiment}", *where, *parallel, NO_REPORT, *overrides, *options.override]
 
 
 if __name__ == "__main__":

@@ -6,11 +6,6 @@ when something has to be computed.
 
 from __future__ import annotations
 
-import gc
-import importlib
-import logging
-import os
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,8 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fracpool import architecture, claims, datasets, identity, progress
-from fracpool.records import Record, StorageError, Store, text
+from fracpool import architecture, claims, datasets, identity, progress, quiet_import, tracking
+from fracpool.plain_text import text
+from fracpool.records import Record, StorageError, Store
 from fracpool.settings import Settings, SettingsError, from_config, require, test_passes
 
 ELSEWHERE = "elsewhere"
@@ -112,8 +108,8 @@ def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
     record = planned.finished()
     if record is not None:
         return outcome_of(record, skipped=True, seconds=0.0)
-    compute = _import("fracpool.gradient" if planned.settings.task == "gradient" else "fracpool.training")
-    _import("fracpool.threads").use(planned.settings.threads)
+    compute = quiet_import.load("fracpool.gradient" if planned.settings.task == "gradient" else "fracpool.training")
+    quiet_import.load("fracpool.threads").use(planned.settings.threads)
     with claims.claim(planned.claim) as mine:
         if not mine:
             return _elsewhere(planned)
@@ -135,34 +131,6 @@ def _elsewhere(planned: PlannedRun) -> Outcome:
     settings = planned.settings
     label = identity.label(settings)
     return Outcome(str(planned.run_id), label, settings.seed, ELSEWHERE, False, None, 0.0, "another process is at it")
-
-
-def _import(module: str) -> ModuleType:
-    """Imports a module that needs TensorFlow, without the remarks that its libraries print as they load.
-
-    What it loads stays: taken out of the garbage collector's sight, it does not slow down each collection (a quarter
-    of a second, whenever a program is forgotten).
-    """
-    if module in sys.modules:
-        return sys.modules[module]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a sweep builds many programs, which is no warning
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as remarks:
-        stderr = os.dup(2)
-        os.dup2(remarks.fileno(), 2)
-        gc.disable()
-        try:
-            return importlib.import_module(module)
-        except Exception:
-            remarks.seek(0)
-            os.write(stderr, remarks.read())
-            raise
-        finally:
-            gc.freeze()
-            gc.enable()
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 class Stop(BaseException):
@@ -197,7 +165,8 @@ def _single(settings: Settings) -> None:
         print(f"{planned.run_id or identity.label(settings)}: {'has its record' if done else 'would run'}")
         return
     prepare_folder(planned.store)
-    with progress.reporting(1, planned.work) as reporter:
+    tracking.prepare(settings, planned.store.root)
+    with progress.reporting("run", 1, planned.work) as reporter:
         outcome = execute(planned, reporter)
     if outcome.status == ELSEWHERE:
         print(f"not run, another process is at it: {outcome.label}, seed {outcome.seed}")

@@ -13,7 +13,7 @@ from typing import Any, Optional, cast
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from fracpool import paths
+from fracpool import paths, poolings
 from fracpool.poolings import POOLINGS
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -24,6 +24,7 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine", "exponential")
 TASKS = ("train", "gradient")
 PREDICTIONS = ("probabilities", "classes")
+LOGGERS = ("none", "tensorboard", "mlflow")
 RETRIES = ("none", "failed", "diverged", "all")
 
 
@@ -39,11 +40,12 @@ class ImpossibleNetwork(SettingsError):
 class DatasetSettings:
     name: str = "mnist"
     data_dir: Optional[str] = None  # TFDS folder; None: TFDS_DATA_DIR, then TFDS' own default
+    loader: Optional[str] = None  # a data set of one's own: module.name of a function that returns it
 
 
 @dataclass
 class PoolSettings:
-    """A field that a kind of pooling does not have is None (`Pooling.settings` lists those it has)."""
+    """A field that a kind of pooling does not have is None or empty (`Pooling.settings` lists those it has)."""
 
     kind: str = "max"
     ratio: Optional[float] = None
@@ -52,6 +54,9 @@ class PoolSettings:
     window: Optional[int] = None
     regions_per: Optional[str] = None
     grid: Optional[int] = None
+    layer: Optional[str] = None  # a pooling of one's own: module.name of a Keras layer or function
+    arguments: dict[str, Any] = field(default_factory=dict)  # of that layer
+    stochastic: Optional[bool] = None
 
 
 @dataclass
@@ -116,6 +121,7 @@ class Settings:
     retry: str = "none"
     predictions: str = "probabilities"
     missing_data: str = "error"
+    logger: str = "none"
     plan: bool = False
 
 
@@ -154,19 +160,22 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
 
 
 def _drop_foreign_pool_fields(pool: PoolSettings, sweep: bool) -> list[str]:
-    require(pool.kind in POOLINGS, "pool.kind", pool.kind, one_of(POOLINGS))
-    known = POOLINGS[pool.kind].settings
+    known_kind = pool.layer is not None or pool.kind in POOLINGS
+    require(known_kind, "pool.kind", pool.kind, f"{one_of(POOLINGS)}, or name a pooling of your own with pool.layer")
+    known = poolings.of(pool).settings
     foreign = [
-        f.name for f in fields(pool) if f.name != "kind" and f.name not in known and getattr(pool, f.name) is not None
+        f.name
+        for f in fields(pool)
+        if f.name != "kind" and f.name not in known and getattr(pool, f.name) not in (None, {})
     ]
     if foreign and not sweep:
         name = foreign[0]
-        having = ", ".join(k for k, p in POOLINGS.items() if name in p.settings)
+        having = ", ".join(k for k, p in POOLINGS.items() if name in p.settings) or "one of your own (pool.layer)"
         raise SettingsError(
             f"pool.{name}={getattr(pool, name)}: pool={pool.kind} has no {name}; leave it out, or choose pool={having}"
         )
     for name in foreign:
-        setattr(pool, name, None)
+        setattr(pool, name, {} if name == "arguments" else None)
     return [f"pool.{name}" for name in foreign]
 
 
@@ -184,9 +193,10 @@ def check(settings: Settings) -> None:
     require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
     require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
     require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
+    require(s.logger in LOGGERS, "logger", s.logger, one_of(LOGGERS))
     require(s.missing_data in ("error", "note"), "missing_data", s.missing_data, "error or note")
-    require(_is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
-    POOLINGS[s.pool.kind].check(s.pool)
+    require(is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
+    poolings.of(s.pool).check(s.pool)
     if s.task == "gradient":
         _check_gradient(s.pool)
 
@@ -229,7 +239,7 @@ def test_passes(settings: Settings) -> tuple[int, int]:
     Where pooling is random, passes differ by their regions. Elsewhere they are alike, unless `test_shift` moves
     the images: the control that tells what random regions win by averaging from what any averaging wins.
     """
-    if POOLINGS[settings.pool.kind].stochastic(settings.pool):
+    if poolings.of(settings.pool).stochastic(settings.pool):
         return settings.repeats, 0
     return (settings.repeats, settings.test_shift) if settings.test_shift else (1, 0)
 
@@ -267,5 +277,6 @@ def one_of(names: Any) -> str:
     return "one of " + ", ".join(names)
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether it can be part of a path: letters, digits, _ and -, at most 100."""
     return text.replace("-", "").replace("_", "").isalnum() and len(text) <= 100

@@ -29,7 +29,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fracpool import datasets, environment, forecast, identity, launchers, progress
+from fracpool import datasets, environment, forecast, identity, launchers, progress, tracking
 from fracpool.claims import is_free
 from fracpool.description import maker, maker_of, now
 from fracpool.records import Record, Store
@@ -37,6 +37,7 @@ from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, pr
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
 
 POLL_SECONDS = 2.0
+NO_REPORT = "~hydra.callbacks.report"  # of a sweep whose caller writes the report
 
 
 class SweepFailed(Exception):
@@ -96,6 +97,7 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
             datasets.obtain(settings.dataset)
         whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
     prepare_folder(whole.store)
+    tracking.prepare(whole.settings, whole.store.root)
     records = [point.run.finished() for point in whole.points]
     pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
     _write_sweep(whole)
@@ -247,9 +249,10 @@ def _carry_out(launcher: Any, config: DictConfig, pending: list[Point]) -> list[
 
 
 def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
+    work = sum(point.run.work for point in pending)
     threads = pending[0].run.settings.threads or launchers.threads_per_run(config.hydra.launcher)
     jobs = [[*point.overrides, *_for_a_worker(point.run.settings, threads)] for point in pending]
-    with progress.reporting(len(pending), sum(point.run.work for point in pending)) as reporter:
+    with progress.reporting(_name(pending[0].run.settings), len(pending), work) as reporter:
         try:
             if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: isinstance does not hold
                 returns = launcher.launch(jobs, initial_job_idx=0)
@@ -376,20 +379,20 @@ def _variants(whole: Plan) -> list[dict[str, Any]]:
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "fracpool.train", *sys.argv[1:]])
+    return shlex.join(["python", "-m", "fracpool.train", *(word for word in sys.argv[1:] if word != NO_REPORT)])
 
 
-def _name(whole: Plan) -> str:
-    return whole.settings.experiment.name or "sweep"
+def _name(settings: Settings) -> str:
+    return settings.experiment.name or "sweep"
 
 
 def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> None:
     runs, variants = len(whole.points), len(_variants(whole))
     if whole.missing_data:
-        print(f"{_name(whole)}: not run, only its geometry is kept: {whole.missing_data}")
+        print(f"{_name(whole.settings)}: not run, only its geometry is kept: {whole.missing_data}")
         return
     print(
-        f"{_name(whole)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
+        f"{_name(whole.settings)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
         f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
     )
     makers = [maker_of(record) for record in skipped]
@@ -409,17 +412,20 @@ def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
     ran = [outcome for outcome in outcomes if not outcome.skipped]
     done = {status: [o for o in ran if o.status == status] for status in ("completed", "diverged", "failed")}
     skipped = len(whole.points) - len(ran)
-    summary = f"{_name(whole)}: {len(done['completed'])} done, {skipped} skipped, "
+    summary = f"{_name(whole.settings)}: {len(done['completed'])} done, {skipped} skipped, "
     summary += f"{len(done['diverged'])} diverged, {len(done['failed'])} failed"
     print(summary)
     for outcome in done["failed"]:
         print(f"  failed: {outcome.label}, seed {outcome.seed}: {outcome.message}")
     if done["failed"]:
-        raise SweepFailed("Tracebacks of the failed runs are in their records; retry=failed runs them again.")
+        raise SweepFailed(
+            "Tracebacks of the failed runs are in their records; retry=failed runs them again, and "
+            f"`python -m fracpool.report {whole.store.root}` writes the report without them."
+        )
 
 
 def _print_plan(whole: Plan) -> None:
-    print(f"{_name(whole)}: {_count(len(whole.points), 'run')} of {_count(len(_variants(whole)), 'variant')}")
+    print(f"{_name(whole.settings)}: {_count(len(whole.points), 'run')} of {_count(len(_variants(whole)), 'variant')}")
     for label, points in itertools.groupby(whole.points, lambda point: identity.label(point.run.settings)):
         group = list(points)
         done = sum(point.run.finished() is not None for point in group)

@@ -21,8 +21,9 @@ from typing import Any, TypeGuard, cast
 
 import pandas as pd
 
-from fracpool.poolings import POOLINGS
-from fracpool.records import Record, RecordError, Store, text
+from fracpool import poolings
+from fracpool.plain_text import text
+from fracpool.records import Record, RecordError, Store
 
 COLUMNS = (
     "experiment", "variant", "dataset", "pool", "ratio", "conv_layers", "final_height", "final_width",
@@ -239,8 +240,9 @@ def sizes(geometry: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 def pool_name(pool: Mapping[str, Any]) -> str:
     """The name that the registry of poolings gives; the bare kind where it knows none."""
+    given = cast(Any, SimpleNamespace(**pool))
     try:
-        return text(POOLINGS[pool["kind"]].label(cast(Any, SimpleNamespace(**pool))), 80)
+        return text(poolings.of(given).label(given), 80)
     except (AttributeError, KeyError, TypeError, ValueError):
         return text(pool.get("kind", "unknown pool"), 80)
 

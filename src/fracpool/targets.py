@@ -22,6 +22,7 @@ from fracpool.settings import SettingsError
 
 LAUNCHERS = {needs.option: target for target, needs in launchers.LAUNCHERS.items()}
 SWEEPERS = {"fracpool": "hydra_plugins.fracpool_sweeper.FracpoolSweeper"}
+CALLBACKS = ("fracpool.ending.WriteReport",)
 HANDLERS = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler")
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
@@ -80,6 +81,8 @@ def _check_entry(field: str, value: Any) -> None:
         _require_option(field, value, "hydra/launcher", LAUNCHERS)
     elif field == "hydra.sweeper._target_":
         _require_option(field, value, "hydra/sweeper", SWEEPERS)
+    elif field.startswith("hydra.callbacks.") and key == "_target_" and value in CALLBACKS:
+        pass
     elif key == "_target_" or (logging and key == "()"):
         raise SettingsError(f"{field}={value}: no class or function can be named here; leave it out")
     elif logging and key == "class" and value not in HANDLERS:

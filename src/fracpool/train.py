@@ -14,7 +14,7 @@ from types import FrameType
 import hydra
 
 import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
-from fracpool import paths, runner, settings, targets
+from fracpool import field_help, paths, runner, settings, targets
 from fracpool.messages import one_line
 from fracpool.records import StorageError
 from fracpool.sweep import SweepFailed
@@ -25,6 +25,7 @@ DONE, SOME_FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 def main(arguments: list[str] | None = None) -> int:
     """Carries out a command line (by default the process') and returns the exit code."""
     settings.register()
+    field_help.register()
     before, show_all = sys.argv, "HYDRA_FULL_ERROR" in os.environ
     if arguments is not None:
         sys.argv = ["python -m fracpool.train", *arguments]

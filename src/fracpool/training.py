@@ -18,11 +18,10 @@ import keras
 import numpy as np
 from tensorflow.python.framework.ops import gradient_registry
 
-from fracpool import checkpoint, datasets, models
+from fracpool import checkpoint, datasets, models, poolings, tracking
 from fracpool.architecture import Network
 from fracpool.description import describe, now
 from fracpool.identity import variant_id
-from fracpool.poolings import POOLINGS
 from fracpool.progress import Reporter
 from fracpool.records import Record, StorageError, Store
 from fracpool.settings import Settings, test_passes
@@ -142,7 +141,7 @@ def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) 
             jit_compile=False,  # on CPUs convolutions are faster in oneDNN than in XLA
         )
         model.optimizer.build(model.trainable_variables)
-        stochastic = POOLINGS[settings.pool.kind].stochastic(settings.pool)
+        stochastic = poolings.of(settings.pool).stochastic(settings.pool)
         even = models.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
         _program = Program(wanted, arrays, datasets.TrainingBatches(arrays, examples, batch), model, even)
     models.initialise(_program.model, settings.seed)
@@ -183,15 +182,16 @@ def _train(
     batch = settings.budget.batch_size
     keep = partial(checkpoint.save, folder, program.model, history)
     watch = _EpochWatch(settings, arrays, history, keep, reporter)
-    program.model.fit(
-        program.batches.of(settings.seed, first),
-        steps_per_epoch=-(-examples // batch),
-        initial_epoch=first,
-        epochs=epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[watch],
-    )
+    with tracking.following(settings, store.root, run_id) as followers:
+        program.model.fit(
+            program.batches.of(settings.seed, first),
+            steps_per_epoch=-(-examples // batch),
+            initial_epoch=first,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[watch, *followers],
+        )
     return Trained(first, watch.probabilities, watch.test_seconds)
 
 
@@ -239,6 +239,7 @@ class _EpochWatch(keras.callbacks.Callback):
             self.probabilities = test_pass(self.model, self.arrays.test_images)
         self.test_seconds += time.perf_counter() - began
         row["test_loss"], row["test_accuracy"] = score(self.probabilities, self.arrays.test_labels)
+        logs |= {"val_loss": row["test_loss"], "val_accuracy": row["test_accuracy"]}  # for callbacks that come after
         self.save()
         self.reporter.epoch_done(row)
 

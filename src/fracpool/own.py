@@ -1,0 +1,46 @@
+"""What a user brings along: a layer or a function that a config names by its dotted path, `module.name`.
+
+The module lies in the working directory, as for `python -m`, or is installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from fracpool import quiet_import
+from fracpool.settings import SettingsError
+
+
+def load(field: str, path: str) -> Any:
+    """The object that `field` names; SettingsError if it cannot be had."""
+    source(field, path)
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(quiet_import.load(module), name)
+    except AttributeError:
+        raise SettingsError(f"{field}={path}: the module {module} has no {name}") from None
+    except Exception as error:  # whatever a user's module raises
+        raise SettingsError(
+            f"{field}={path}: {module} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from error
+
+
+def source(field: str, path: str) -> Path:
+    """The file of the module that `field` names, found without importing it."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    module = path.rpartition(".")[0]
+    try:
+        found = importlib.util.find_spec(module) if module else None
+    except (ImportError, ValueError):
+        found = None
+    if found is None or found.origin is None:
+        raise SettingsError(
+            f"{field}={path}: must be module.name of a module in the working directory or installed, "
+            f"such as my_pooling.MyPooling2D"
+        )
+    return Path(found.origin)

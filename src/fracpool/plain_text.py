@@ -1,0 +1,18 @@
+"""Text from a record as it may be shown: a results folder may come from a stranger."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+LONGEST_TEXT = 300
+
+
+def text(value: Any, longest: int = LONGEST_TEXT) -> str:
+    """One line without control or direction marks, cut at `longest` characters."""
+    shown = "".join(
+        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c
+        for c in str(value)[: 2 * longest]
+    )
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
