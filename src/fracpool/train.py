@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         if line is None or show_all:
             raise
         print(line, file=sys.stderr)
-        return SOME_FAILED if isinstance(cause, StorageError | OSError) else BAD_INPUT
+        of_storage = isinstance(cause, StorageError) or getattr(cause, "errno", None)  # Hydra's OSErrors have no errno
+        return SOME_FAILED if of_storage else BAD_INPUT
     finally:
         sys.argv = before
         if not show_all:
