@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracpool import stopping
+
 DEFAULT = Path("results/quick")
 
 
@@ -79,9 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("fracpool.report: stopped; the same command writes it anew", file=sys.stderr)
-        return 130
+        return stopping.STOPPED
     return 0
 
 
 if __name__ == "__main__":
+    stopping.listen()
     sys.exit(main())

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import paths, report, train
+from fracpool import paths, report, stopping, train
 from fracpool.environment import cores
 from fracpool.messages import nearest
 from fracpool.settings import SettingsError
@@ -83,4 +83,5 @@ def _command(experiment: str, options: argparse.Namespace, overrides: list[str])
 
 
 if __name__ == "__main__":
+    stopping.listen()
     sys.exit(main())
