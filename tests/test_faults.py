@@ -200,11 +200,38 @@ def test_a_second_ctrl_c_does_no_damage(folder):
     process.send_signal(signal.SIGINT)
     time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode != 0
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGINT)  # the latter as the interpreter itself ends
+    assert "Traceback" not in err
+    assert "the same command goes on" in err
     reading = Store(folder / "results" / "mine").read()
     assert (reading.records, reading.problems) == ([], [])
     assert "2 done" in run("budget.epochs=3", "seed=0,1").stdout
+
+
+LONG_STEP = """
+import hashlib
+from fracpool import stopping
+stopping.listen()
+print("ready", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in C, as a batch of a large network
+"""
+
+
+def test_a_second_ctrl_c_stops_at_once_even_within_a_long_batch():
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", LONG_STEP], preexec_fn=hears_ctrl_c, **pipes)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):  # one waits for the end of the step
+            process.wait(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+        assert process.stderr.read().strip().startswith("Stopped at once; the same command goes on")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ from fracpool.train import main
 tiny = ["dataset=mnist5k", "pool=fmp", "model.conv_layers=1", "model.filters=[2]", "model.dense=[2]", "repeats=1"]
 tiny += ["budget.epochs=1", "budget.train_examples=100", "predictions=classes", "threads=1"]
 done, began, after = 0, time.monotonic(), {}
-while done < 160 or (done < 1000 and time.monotonic() - began < 150):
+while done < 140 or (done < 1000 and time.monotonic() - began < 150):
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["-m", *tiny, f"seed=range({done},{done + 20})"]) == 0
     done += 20

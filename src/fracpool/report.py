@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracpool import stopping
 from fracpool.command_line import BAD_INPUT, Parser
 
 DEFAULT = Path("results/quick")
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         print("fracpool.report: stopped; the same command writes it anew", file=sys.stderr)
-        return 130
+        return stopping.STOPPED
     return 0
 
 
@@ -126,4 +127,5 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
+    stopping.listen()
     sys.exit(main())

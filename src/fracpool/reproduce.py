@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import forecast, paths, report, sweep, train
+from fracpool import forecast, paths, report, stopping, sweep, train
 from fracpool.command_line import Parser
 from fracpool.environment import cores
 from fracpool.messages import nearest
@@ -120,4 +120,5 @@ def _command(experiment: str, options: argparse.Namespace, overrides: list[str])
 
 
 if __name__ == "__main__":
+    stopping.listen()
     sys.exit(main())

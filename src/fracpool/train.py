@@ -6,20 +6,18 @@ Exit codes: 0 done, 1 some runs failed, 2 bad input, 130 stopped.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import warnings
-from types import FrameType
 
 import hydra
 
 import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
-from fracpool import field_help, paths, runner, settings, targets
+from fracpool import field_help, paths, runner, settings, stopping, targets
 from fracpool.messages import one_line
 from fracpool.records import StorageError
 from fracpool.sweep import SweepFailed
 
-DONE, SOME_FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
+DONE, SOME_FAILED, BAD_INPUT, STOPPED = 0, 1, 2, stopping.STOPPED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,7 +28,6 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is not None:
         sys.argv = ["python -m fracpool.train", *arguments]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, instead of printing and exiting
-    signal.signal(signal.SIGTERM, _stop)
     # Our presets of launchers bear the names of the launchers' own options, which Hydra before 1.4 remarks on.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     command = hydra.main(config_path=str(paths.configs()), config_name="train", version_base="1.3")(runner.job)
@@ -58,10 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM is what a cluster sends first: stop as on Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
+    stopping.listen()
     sys.exit(main())
