@@ -55,6 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """What a shell calls."""
     stopping.listen()
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(command())
