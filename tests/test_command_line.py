@@ -135,7 +135,12 @@ def test_help_lists_every_group_and_field(train, capfd):
         train("--help")
     assert end.value.code == 0
     text = capfd.readouterr().out
-    for word in ("dataset: cifar10, mnist, mnist5k", "pool: average, fmp, max", "conv_layers", "Examples"):
+    for word in (
+        "dataset: cifar10, mnist, mnist5k",
+        "pool: average, fmp, fractional_average, gated, max",
+        "conv_layers",
+        "Examples",
+    ):
         assert word in text
 
 
