@@ -164,3 +164,10 @@ def test_it_is_found_without_being_imported(mine):
     assert own.source("pool.layer", "bomb_of_mine.Pooling") == mine / "bomb_of_mine.py"
     with pytest.raises(SettingsError, match="working directory"):
         own.source("pool.layer", "nowhere.at.all.Pooling")
+
+
+@pytest.mark.parametrize("name", ["os.system", "shutil.rmtree", "keras.layers.MaxPooling2D", "builtins.exec", "exec"])
+def test_a_config_reaches_no_function_of_python_or_of_a_package(mine, name):
+    for field in ("pool.layer", "dataset.loader"):
+        with pytest.raises(SettingsError, match=rf"{field}={name}: must be module.name of a module in the working"):
+            own.load(field, name)
