@@ -36,6 +36,7 @@ COMPUTING_MODULES = (
     "architecture",
     "models",
     "datasets",
+    "sample",
     "training",
     "gradient",
 )
