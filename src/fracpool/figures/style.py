@@ -1,8 +1,9 @@
 """How the figures look: colours, sizes, legends, and the SVG that a drawing becomes.
 
 Colours are those of Okabe and Ito ("Color Universal Design", 2008), which readers of all kinds of colour vision
-tell apart; shapes repeat what colours say. The same data gives the same bytes. Text stays text, so that a page
-can give it the colour of its theme (`INK`, `MUTED` and `RULE` stand for that page's own colours).
+tell apart, the two lightest darkened until they stand out 3 : 1 from white; shapes repeat what colours say. The
+same data gives the same bytes. Text stays text, so that a page can give it the colour of its theme (`INK`, `MUTED`,
+`RULE` and `PAPER` stand for that page's own colours).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fracpool.estimates import Estimate
 from fracpool.table import Experiment, Variant
 
 INK, MUTED, RULE, PAPER = "#1c2127", "#5b6570", "#d5dbe1", "#fefefe"
-GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#c18500", "#3a97d4")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 WIDTH = 7.2  # inches
 MOST_ROWS = 24
