@@ -131,7 +131,7 @@ def _draw_regions(axes: Axes, image: np.ndarray, rows: Windows, columns: Windows
     row, column = _bright_middle(result)
     (a, b), (c, d) = rows[row], columns[column]
     marked = [pixels.rectangle(c, a, d - c, b - a), pixels.rectangle(side + GAP + column, top + row, 1, 1)]
-    pixels.add(axes, marked, fill=False, edgecolor=PALETTE[1], linewidth=1.8)
+    pixels.add(axes, marked, fill=False, edgecolor=PALETTE[1], linewidth=1.8, zorder=3)
 
 
 def _shared(axis: Windows, size: int) -> list[int]:

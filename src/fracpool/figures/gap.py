@@ -26,6 +26,11 @@ from fracpool.table import Experiment, Results, Variant, network_key, network_na
 
 BUDGET = ("budget.train_examples", "budget.epochs")
 MOST_PANELS = 4
+CAUSES = (
+    "The solid line of random regions is TensorFlow's default; every other line takes a cause of its deficit away: the "
+    "random order, new regions at each step or one set for a whole batch, or (dashed, dotted) the chance in a single "
+    "test pass. "
+)
 # How a trained network is tested, and the line that shows it; the latter two take away the chance in one pass.
 TESTS: dict[str, Any] = {"test_accuracy": "-", "averaged_accuracy": "--", "deterministic_accuracy": ":"}
 WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
@@ -80,10 +85,9 @@ def gap_figure(results: Results, swaps: Sequence[Contrast]) -> Figure | None:
     n = sorted({gap.n for panel in shown for line in panel.lines.values() for gap in line.values()})
     left_out = len(panels) - len(shown)
     caption = (
-        "How far FMP is behind (below 0) or ahead of 2×2 max pooling in the same network. The solid line of random "
-        "regions is TensorFlow's default; every other line takes a cause of its deficit away: the random order, new "
-        "regions at each step or one set for a whole batch, or (dashed, dotted) the chance in a single test pass. "
-        f"Bars: {style.interval_words()}, paired; n = {style.span(n)}."
+        "How far FMP is behind (below 0) or ahead of 2×2 max pooling in the same network. "
+        + (CAUSES if any(_is_default(swap.a) for swap in swaps) else "")
+        + f"Bars: {style.interval_words()}, paired; n = {style.span(n)}."
         + (" Hatched: the range that the finding claims." if any(panel.claimed for panel in shown) else "")
         + (f" {left_out} more networks have several budgets." if left_out else "")
         + (f" The first {len(looks)} of {len(lines)} lines are shown." if len(lines) > len(looks) else "")

@@ -216,9 +216,12 @@ def finish(canvas: Canvas, name: str, title: str, caption: str, alt: str) -> Fig
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": name}):
         canvas.savefig(out, format="svg", metadata=nothing)
-    return Figure(name, title, caption, alt, _rounded(out.getvalue()))
+    return Figure(name, title, caption, alt, _slim(out.getvalue()))
 
 
-def _rounded(svg: str) -> str:
-    """Paths to a hundredth of a point, which nobody sees, in half the bytes."""
-    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
+def _slim(svg: str) -> str:
+    """What a reader sees, in half the bytes: places to a hundredth of a point, no idle turns, comments, indentation."""
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
+    svg = re.sub(r' (d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
+    return re.sub(r"\n\s*", "\n", svg)
