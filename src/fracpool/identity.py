@@ -38,6 +38,7 @@ COMPUTING_MODULES = (
     "architecture",
     "models",
     "datasets",
+    "sample",
     "training",
     "gradient",
 )

@@ -5,20 +5,21 @@ from __future__ import annotations
 import errno
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from fracpool import estimates, figures, findings, table
 from fracpool.answer import Answer, answer
-from fracpool.figures import Figure
+from fracpool.figures import Figures
 from fracpool.findings import Finding, Part
-from fracpool.records import RecordError
+from fracpool.records import PREDICTIONS_FILE, Record, RecordError
 from fracpool.table import Experiment, Results, sizes_text
 
 TITLE = "Does fractional max pooling beat 2×2 max pooling, and when?"
@@ -36,7 +37,7 @@ class Page:
     answer: Answer
     findings: list[Finding]
     sections: list[dict[str, Any]]
-    figures: dict[str, list[Figure]]
+    figures: Figures
     runs: list[dict[str, Any]]
     runs_total: int
     left_out: list[tuple[str, list[str]]]
@@ -60,11 +61,11 @@ def write(results: Results) -> Page:
     return page
 
 
-def _write_figures(folder: Path, drawn: Mapping[str, list[Figure]]) -> None:
+def _write_figures(folder: Path, drawn: Figures) -> None:
     if folder.is_symlink():
         raise OSError(errno.ELOOP, "it is a link, and a report stays inside its own folder; remove it", str(folder))
     folder.mkdir(exist_ok=True)
-    named = {f"{figure.name}.svg": figure.svg for found in drawn.values() for figure in found}
+    named = {f"{figure.name}.svg": figure.svg for figure in drawn}
     for old in folder.glob("*.svg"):
         if old.name not in named and old.stem.endswith(figures.NAMES):
             old.unlink()  # of an experiment that is gone
@@ -116,11 +117,11 @@ def _summary_rows(results: Results, experiment: Experiment) -> list[dict[str, An
     return rows
 
 
-def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: dict[str, list[Figure]]) -> Page:
+def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: Figures) -> Page:
     sections = [
         {
             "experiment": experiment,
-            "figures": drawn.get(experiment.name, []),
+            "figures": drawn.experiments.get(experiment.name, []),
             "summary": _summary_rows(results, experiment)[:MOST_VARIANTS_SHOWN],
             "hidden": max(0, len(experiment.variants) - MOST_VARIANTS_SHOWN),
             "checks": any(v.settings.get("task") == "gradient" for v in experiment.variants),
@@ -149,20 +150,28 @@ def _run_row(results: Results, row: dict[str, Any], names: Mapping[str, str]) ->
         "name": names.get(row["variant_id"], row["variant"]),
         "sizes": sizes_text(table.sizes(record.data["geometry"])),
         "command": table.text(record.data.get("command") or "", 2000),
-        "curve": _curve_points(record),
-        "settings": ", ".join(f"{table.text(k, 60)}={table.text(v, 60)}" for k, v in settings.items()),
+        "curve": _curve(record),
+        "settings": [f"{table.text(k, 60)}={table.text(v, 60)}" for k, v in settings.items()],
     }
 
 
-def _curve_points(record: Any) -> str:
-    """The learning curve as points of a 100 × 24 drawing, from 0 to 100 % accuracy."""
+def _curve(record: Record) -> dict[str, Any] | None:
+    """The learning curve in a drawing of 100 × 24: the error, logarithmic from 90 % (below) to 0.5 % (above)."""
     try:
         values = [row["test_accuracy"] for row in record.history()]
     except RecordError:
-        return ""
+        return None
     values = [value for value in values if 0 <= value <= 1][:2000]
-    step = 100 / max(1, len(values) - 1)
-    return " ".join(f"{i * step:.1f},{24 - 22 * value:.1f}" for i, value in enumerate(values))
+    if not values:
+        return None
+    errors = np.clip(1 - np.array(values), 0.005, 0.9)
+    heights = 22 - 20 * np.log(0.9 / errors) / np.log(0.9 / 0.005)
+    across = np.linspace(2, 98, len(values))
+    points = [f"{x:.1f},{y:.1f}" for x, y in zip(across, heights, strict=True)]
+    words = f"test accuracy after one epoch, {100 * values[0]:.1f} %"
+    if len(points) > 1:
+        words = f"test accuracy over {len(values)} epochs, from {100 * values[0]:.1f} to {100 * values[-1]:.1f} %"
+    return {"points": " ".join(points * 2 if len(points) == 1 else points), "one": len(points) == 1, "words": words}
 
 
 def _left_out(results: Results) -> list[tuple[str, list[str]]]:
@@ -181,8 +190,19 @@ def _left_out(results: Results) -> list[tuple[str, list[str]]]:
         told.append((f"Impossible networks of the grid of {experiment.name}", impossible))
         older = [run for run in experiment.older if run in results.records]
         told.append((f"From an earlier grid of {experiment.name}", older))
+        without = [record.run_id for record in _without_predictions(results, experiment)]
+        told.append((f"Without predictions in {experiment.name}: no comparison on the same test images", without))
     told.append(("Set aside: damaged, foreign or of another version", results.problems))
     return [(words, cut(lines)) for words, lines in told if lines]
+
+
+def _without_predictions(results: Results, experiment: Experiment) -> Iterator[Record]:
+    """The completed runs of a network whose predictions were not kept, or are gone."""
+    for variant in experiment.variants:
+        for record in results.records_of(experiment, variant):
+            there = PREDICTIONS_FILE in record.data["files"] and (record.folder / PREDICTIONS_FILE).is_file()
+            if record.status == "completed" and variant.depth and not there:
+                yield record
 
 
 def cut(lines: list[str]) -> list[str]:

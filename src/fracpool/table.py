@@ -247,17 +247,22 @@ def pool_name(pool: Mapping[str, Any]) -> str:
         return text(pool.get("kind", "unknown pool"), 80)
 
 
-def network_names(variants: Sequence[Variant]) -> dict[str, str]:
-    """By variant id: what its network is called without its pooling: "2 conv", "2 conv, batch norm"."""
+def network_names(variants: Sequence[Variant], without: tuple[str, ...] = ()) -> dict[str, str]:
+    """By variant id: what its network is called without its pooling: "2 conv", "2 conv, batch norm".
+
+    Settings that start like one of `without` make no difference either.
+    """
     networks: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for variant in variants:
-        networks.setdefault(_network_key(variant), (f"{variant.depth} conv", variant.rest))
+        rest = {key: value for key, value in variant.rest.items() if not key.startswith(without)}
+        networks.setdefault(network_key(variant, without), (f"{variant.depth} conv", rest))
     names = dict(zip(networks, distinct_names(list(networks.values())), strict=True))
-    return {variant.id: names[_network_key(variant)] for variant in variants}
+    return {variant.id: names[network_key(variant, without)] for variant in variants}
 
 
-def _network_key(variant: Variant) -> str:
-    return settings_key(variant.rest)
+def network_key(variant: Variant, without: tuple[str, ...] = ()) -> str:
+    """Equal for variants that differ by their pooling (and the settings in `without`) only."""
+    return settings_key(variant.rest, without)
 
 
 def settings_key(settings: Mapping[str, Any], without: Iterable[str] = ()) -> str:
@@ -515,8 +520,12 @@ def _setting_text(key: str, value: Any) -> str:
     name = key.rsplit(".", 1)[-1].replace("_", " ")
     if key.endswith(".name"):
         return str(value)
+    if name == "train examples":
+        return f"{value:,} images" if _is_number(value) else "all images"
     if value is None or value is False or value == 0:
         return f"no {name}"
     if value is True:
         return name
-    return f"{value} {name}" if name == "epochs" else f"{name} {value}"
+    if name == "epochs":
+        return f"{value} epoch{'' if value == 1 else 's'}"
+    return f"{name} {value}"

@@ -1,0 +1,58 @@
+"""The report's figures: aggregated data in, one SVG with caption and alternative text out (`style.Figure`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from fracpool.answer import Contrast
+from fracpool.figures import classes, curves, digits, endings, gap, sizes, style, swaps
+from fracpool.figures.endings import ending
+from fracpool.figures.style import Figure
+from fracpool.table import Experiment, Results
+
+__all__ = ["NAMES", "Figure", "Figures", "draw_all", "ending"]
+
+# How the files of figures end: what ends otherwise in the folder of figures is the user's own.
+NAMES = (
+    "answer", "-budget", "-classes", "-confusion", "-digits", "-final-size", "-gap", "-layers", "-map", "-passes",
+    "-regions", "-sizes",
+)  # fmt: skip
+EACH = (
+    curves.budget_figure, curves.passes_figure, endings.final_size_figure, endings.map_figure, sizes.sizes_figure,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All figures of a report, by the part that they belong to; `experiments` by name."""
+
+    answer: list[Figure]
+    pooling: list[Figure]
+    gap: list[Figure]
+    experiments: dict[str, list[Figure]]
+
+    def __iter__(self) -> Iterator[Figure]:
+        return chain(self.answer, self.pooling, self.gap, *self.experiments.values())
+
+
+def draw_all(results: Results, contrasts: Sequence[Contrast]) -> Figures:
+    """Draws what the results allow; a figure that they do not allow is left out."""
+    with style.applied():
+        return Figures(
+            answer=[swaps.swap_figure(contrasts)] if contrasts else [],
+            pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
+            gap=_present(gap.gap_figure(results, contrasts)),
+            experiments={e.name: _of_experiment(results, e, contrasts) for e in results.experiments},
+        )
+
+
+def _of_experiment(results: Results, experiment: Experiment, contrasts: Sequence[Contrast]) -> list[Figure]:
+    own = [contrast for contrast in contrasts if contrast.experiment == experiment.name]
+    drawn = _present(*(draw(results, experiment) for draw in EACH))
+    return drawn + classes.class_figures(results, experiment, own)
+
+
+def _present(*figures: Figure | None) -> list[Figure]:
+    return [figure for figure in figures if figure is not None]

@@ -1,0 +1,189 @@
+"""How far FMP is behind max pooling against the budget, over all experiments, and what each cause takes away of it.
+
+A panel is a network, whatever its budget; a line is a way to draw regions, or to test, that takes one cause away:
+new regions at each step, their random order, the chance in a single test pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from fracpool import estimates
+from fracpool.answer import Contrast
+from fracpool.estimates import Estimate
+from fracpool.figures import style
+from fracpool.figures.curves import histories
+from fracpool.figures.style import INK, MARKERS, MOST_LINES, MUTED, PALETTE, PAPER, Figure
+from fracpool.findings import NotJudged, points, scores, select_one
+from fracpool.table import Experiment, Results, Variant, network_key, network_names
+
+BUDGET = ("budget.train_examples", "budget.epochs")
+MOST_PANELS = 4
+CAUSES = (
+    "The solid line of random regions is TensorFlow's default; every other line takes a cause of its deficit away: the "
+    "random order, new regions at each step or one set for a whole batch, or (dashed, dotted) the chance in a single "
+    "test pass. "
+)
+# How a trained network is tested, and the line that shows it; the latter two take away the chance in one pass.
+TESTS: dict[str, Any] = {"test_accuracy": "-", "averaged_accuracy": "--", "deterministic_accuracy": ":"}
+WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
+
+
+@dataclass
+class Panel:
+    """One network; `lines` hold, by pooling and test, the gap by training images seen."""
+
+    title: str
+    lines: dict[tuple[str, str], dict[float, Estimate]] = field(default_factory=dict)
+    claimed: tuple[float, float] | None = None
+
+    @property
+    def budgets(self) -> set[float]:
+        return {seen for line in self.lines.values() for seen in line}
+
+    def add(self, line: tuple[str, str], seen: float, gap: Estimate) -> None:
+        """Keeps the point of more seeds where two experiments have the same one."""
+        known = self.lines.setdefault(line, {}).get(seen)
+        if known is None or gap.n > known.n:
+            self.lines[line][seen] = gap
+
+
+def gap_figure(results: Results, swaps: Sequence[Contrast]) -> Figure | None:
+    """FMP minus max pooling against budget: a panel per network, a line per way to draw regions or to test."""
+    panels = [panel for panel in _panels(results, swaps).values() if len(panel.budgets) > 1]
+    shown = sorted(panels, key=lambda panel: -sum(map(len, panel.lines.values())))[:MOST_PANELS]
+    if not shown:
+        return None
+    lines = list(dict.fromkeys(line for panel in shown for line in panel.lines))
+    looks = _looks(lines[:MOST_LINES])
+    canvas, axes = style.panels([panel.title for panel in shown], height=3.0)
+    for place, panel in zip(axes, shown, strict=True):
+        _draw(place, panel, looks)
+    style.budget_axes(axes)
+    axes[0].set_ylim(max(axes[0].get_ylim()[0], -100), min(axes[0].get_ylim()[1], 100))  # shared by all panels
+    style.label_axes(canvas, axes, "training images seen (images × epochs)", "FMP minus max pooling, points")
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            linestyle=TESTS[test],
+            markerfacecolor=colour if test == "test_accuracy" else PAPER,
+            label=f"{pool}{WORDS[test]}",
+        )
+        for (pool, test), (colour, marker) in looks.items()
+    ]
+    style.above(canvas, handles)
+    n = sorted({gap.n for panel in shown for line in panel.lines.values() for gap in line.values()})
+    left_out = len(panels) - len(shown)
+    caption = (
+        "How far FMP is behind (below 0) or ahead of 2×2 max pooling in the same network. "
+        + (CAUSES if any(_is_default(swap.a) for swap in swaps) else "")
+        + f"Bars: {style.interval_words()}, paired; n = {style.span(n)}."
+        + (" Hatched: the range that the finding claims." if any(panel.claimed for panel in shown) else "")
+        + (f" {left_out} more networks have several budgets." if left_out else "")
+        + (f" The first {len(looks)} of {len(lines)} lines are shown." if len(lines) > len(looks) else "")
+    )
+    alt = "Difference against training budget. " + " ".join(_words(panel) for panel in shown)
+    return style.finish(canvas, "budget-gap", "What the gap is made of, and when", caption, alt)
+
+
+def _draw(axes: Axes, panel: Panel, looks: Mapping[tuple[str, str], tuple[str, str]]) -> None:
+    shown = [line for line in looks if line in panel.lines]
+    for i, line in enumerate(shown):
+        colour, marker = looks[line]
+        seen = np.array(sorted(panel.lines[line]))
+        mean, low, high = np.array([style.percent(panel.lines[line][x]) for x in seen]).T
+        beside = 1.06 ** (i - (len(shown) - 1) / 2)  # so that intervals at the same budget do not cover one another
+        axes.plot(seen * beside, mean, TESTS[line[1]], color=colour, marker=marker, markersize=4.5, linewidth=1.5,
+                  markerfacecolor=colour if line[1] == "test_accuracy" else PAPER)  # fmt: skip
+        axes.vlines(seen * beside, low, high, color=colour, linewidth=1.1, alpha=0.75)
+    axes.axhline(0, color=INK, linewidth=1)
+    axes.yaxis.set_major_formatter(FuncFormatter(style.signed))
+    axes.tick_params(labelleft=True)
+    if panel.claimed:
+        axes.axhspan(*panel.claimed, facecolor="none", edgecolor=MUTED, hatch="///", linewidth=0, alpha=0.45)
+        axes.text(0.995, panel.claimed[0], "claimed ", transform=axes.get_yaxis_transform(), ha="right", va="bottom")
+
+
+def _looks(lines: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Colour and marker of each line: those of its pooling."""
+    pools = list(dict.fromkeys(pool for pool, _ in lines))
+    places = {line: pools.index(line[0]) for line in lines}
+    return {line: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for line, i in places.items()}
+
+
+def _words(panel: Panel) -> str:
+    lines = [
+        f"{pool}{WORDS[test]} {', '.join(f'{points(line[x].mean)} after {x:,.0f} images' for x in sorted(line))}"
+        for (pool, test), line in panel.lines.items()
+    ]
+    return f"{panel.title}: {'; '.join(lines)}."
+
+
+# ---- from runs to lines ----
+
+
+def _panels(results: Results, swaps: Sequence[Contrast]) -> dict[str, Panel]:
+    experiments = {experiment.name: experiment for experiment in results.experiments}
+    names = network_names([swap.a for swap in swaps], without=BUDGET)
+    claims = _claims(results)
+    default = next((swap.a.pool for swap in swaps if _is_default(swap.a)), None)
+    panels: dict[str, Panel] = {}
+    for swap in swaps:
+        key = network_key(swap.a, BUDGET)
+        panel = panels.setdefault(key, Panel(names[swap.a.id], claimed=claims.get(key)))
+        for test, seen, gap in _gaps(results, experiments[swap.experiment], swap.a, swap.b):
+            if test == "test_accuracy" or swap.a.pool == default:  # the other tests of other poolings: one too many
+                panel.add((swap.a.pool, test), seen, gap)
+    return panels
+
+
+def _gaps(results: Results, experiment: Experiment, a: Variant, b: Variant) -> Iterator[tuple[str, float, Estimate]]:
+    """(test, training images seen, a minus b over the seeds that both have): each epoch, and the end by each test."""
+    of_a, of_b = histories(results, experiment, a), histories(results, experiment, b)
+    seeds = sorted(seed for seed in of_a.keys() & of_b.keys() if of_a[seed] and of_b[seed])
+    if not seeds:
+        return
+    for rows in zip(*(zip(of_a[seed], of_b[seed], strict=False) for seed in seeds), strict=False):
+        differences = [p - q for (_, p), (_, q) in rows if 0 <= p <= 1 and 0 <= q <= 1]
+        if differences and rows[0][0][0] > 0:
+            yield "test_accuracy", rows[0][0][0], estimates.estimate(np.round(differences, 12))
+    end = of_a[seeds[0]][-1][0]
+    for test in ("averaged_accuracy", "deterministic_accuracy"):
+        (tested_a, _), (tested_b, _) = (scores(results, experiment, v, "end", test) for v in (a, b))
+        both = sorted(tested_a.keys() & tested_b.keys())
+        if both:
+            yield test, end, estimates.estimate(np.round([tested_a[s] - tested_b[s] for s in both], 12))
+
+
+def _is_default(variant: Variant) -> bool:
+    """Whether regions are drawn as TensorFlow does it by default."""
+    pool = {key: variant.settings.get(f"pool.{key}") for key in ("pseudo_random", "overlapping", "window")}
+    return not any(pool.values()) and variant.settings.get("pool.regions_per") == "batch"
+
+
+def _claims(results: Results) -> dict[str, tuple[float, float]]:
+    """By network: the range, in points, of the first gap that counts and is claimed of it."""
+    found: dict[str, tuple[float, float]] = {}
+    for experiment in results.experiments:
+        for finding in experiment.findings:
+            parts = finding.get("parts")
+            for part in parts if isinstance(parts, list) else ():
+                if isinstance(part, Mapping) and part.get("kind") == "gap" and part.get("counts", True):
+                    try:
+                        low, high = sorted(100 * float(bound) for bound in part["range"])
+                        network = network_key(select_one(experiment, part["a"]), BUDGET)
+                    except (KeyError, NotJudged, TypeError, ValueError):
+                        continue
+                    if -100 <= low < high <= 100:
+                        found.setdefault(network, (low, high))
+    return found
