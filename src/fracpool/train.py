@@ -9,6 +9,7 @@ import os
 import sys
 
 import hydra
+from hydra.errors import HydraException
 
 import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
 from fracpool import paths, runner, settings, stopping, targets
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         if line is None or show_all:
             raise
         print(line, file=sys.stderr)
-        return SOME_FAILED if isinstance(cause, StorageError | OSError) else BAD_INPUT
+        bad_input = isinstance(cause, HydraException) or not isinstance(cause, StorageError | OSError)
+        return BAD_INPUT if bad_input else SOME_FAILED
     finally:
         sys.argv = before
         if not show_all:
