@@ -172,7 +172,8 @@ class Store:
         run_id = str(data["run_id"])
         target, unfinished = self.folder(run_id), self.unfinished(run_id)
         new, old = (unfinished / f"{name}.{os.getpid()}" for name in ("record", "replaced"))
-        shutil.rmtree(new, ignore_errors=True)
+        for left in (new, old):  # by a process of this number that was killed
+            shutil.rmtree(left, ignore_errors=True)
         try:
             new.mkdir(parents=True)
             files = {}

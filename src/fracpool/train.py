@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import hydra
+from hydra.errors import HydraException
 
 import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
 from fracpool import field_help, paths, runner, settings, stopping, targets
@@ -47,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         if line is None or show_all:
             raise
         print(line, file=sys.stderr)
-        of_storage = isinstance(cause, StorageError) or getattr(cause, "errno", None)  # Hydra's OSErrors have no errno
-        return SOME_FAILED if of_storage else BAD_INPUT
+        bad_input = isinstance(cause, HydraException) or not isinstance(cause, StorageError | OSError)
+        return BAD_INPUT if bad_input else SOME_FAILED
     finally:
         sys.argv = before
         if not show_all:
