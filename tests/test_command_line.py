@@ -195,10 +195,10 @@ def test_help_explains_every_field(train, capfd):
 
 def test_help_shows_the_values_that_were_chosen(train, capfd):
     with pytest.raises(SystemExit):
-        train("--help", "pool=max", "model.filters=[8,16]")
+        train("--help", "pool=max", "model.filters=[8,16,32,64,128,256,512]")
     out = capfd.readouterr().out
     assert "kind: max" in out
-    assert "filters: [8,16]" in out
+    assert "filters: [8,16,32,64,128,256,512]  stretched" in out
 
 
 @pytest.mark.parametrize("module", ["geometry", "report", "reproduce", "status"])

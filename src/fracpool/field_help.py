@@ -12,7 +12,7 @@ from fracpool import paths
 from fracpool.identity import override_value
 
 COMMENTED = re.compile(r"^(?P<field>\w+):.*?\s#\s(?P<comment>.+)$")
-COLUMN = 34
+COLUMN = 32
 
 
 def register() -> None:
@@ -45,7 +45,7 @@ def _lines(values: dict[str, object], folder: Path) -> list[str]:
 def _line(name: str, value: object, comments: dict[str, str]) -> str:
     shown = f"{name}: {override_value(value)}"
     comment = comments.get(name.strip())
-    return f"{shown:{COLUMN}}{comment}" if comment else shown
+    return f"{shown:{COLUMN}}  {comment}" if comment else shown
 
 
 def _comments(files: list[Path]) -> dict[str, str]:
