@@ -46,16 +46,19 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Esti
     sample = np.asarray(values, float)
     if len(sample) < 2:
         return Estimate(float(sample.mean()) if len(sample) else math.nan, None, None, len(sample))
-    low, high = _both_intervals(sample, level)
+    low, high = _both_intervals(tuple(sample.tolist()), level)
     return Estimate(float(sample.mean()), min(low), max(high), len(sample))
 
 
-def _both_intervals(sample: np.ndarray, level: float) -> tuple[list[float], list[float]]:
+@lru_cache(maxsize=4096)  # the same seeds are estimated for tables, findings and figures
+def _both_intervals(values: tuple[float, ...], level: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(lower ends, upper ends), each by t and by the bootstrap."""
+    sample = np.array(values)
     tail = (1 - level) / 2
-    boot_low, boot_high = np.quantile(_bootstrap_means(sample), [tail, 1 - tail])
+    boot_low, boot_high = np.quantile(_bootstrapped(values), [tail, 1 - tail])
     half = stats.t.ppf(1 - tail, len(sample) - 1) * stats.sem(sample)
     mean = float(sample.mean())
-    return [mean - half, float(boot_low)], [mean + half, float(boot_high)]
+    return (mean - half, float(boot_low)), (mean + half, float(boot_high))
 
 
 def _bootstrap_means(sample: np.ndarray) -> np.ndarray:

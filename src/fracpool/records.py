@@ -26,6 +26,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,11 @@ class Record:
         return str(self.data["status"])
 
     def history(self) -> list[dict[str, float]]:
-        """The learning curve: one dict per epoch with the keys HISTORY_COLUMNS."""
+        """The learning curve: one dict per epoch with the keys HISTORY_COLUMNS (read once, to be left as it is)."""
+        return self._history
+
+    @cached_property
+    def _history(self) -> list[dict[str, float]]:
         text = _read_bounded(self.folder / HISTORY_FILE, MAX_HISTORY_BYTES, self._checksum(HISTORY_FILE))
         rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
         try:
