@@ -51,7 +51,7 @@ def test_a_run_that_a_living_process_holds_is_running_and_says_how_far(results: 
     for run in (held, stopped):
         folder = Store(results).unfinished(run)
         folder.mkdir(parents=True)
-        np.savez(folder / "checkpoint.npz", history=np.frombuffer(json.dumps(rows).encode(), np.uint8))
+        np.savez(folder / "checkpoint.npz", about=np.frombuffer(json.dumps({"history": rows}).encode(), np.uint8))
     with claim(results / "claims" / held):
         found = status.read(results)
         assert found.total == {"done": 3, "running": 1, "left": 1, "diverged": 1, "failed": 1}
