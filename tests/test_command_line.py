@@ -248,3 +248,9 @@ def test_completion_is_installed_for_bash():
     asked = [Path(sys.executable).with_name("fracpool-train"), "-sc", "install=bash"]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
     assert "complete -o nospace -o default -F hydra_bash_completion fracpool-train" in done.stdout
+
+
+def test_a_reader_who_has_read_enough_is_no_error(folder):
+    command = f"{sys.executable} -m fracpool.train -m +experiment=mnist_swap dataset=mnist5k plan=true | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert (done.stderr, len(done.stdout.splitlines())) == ("", 1)

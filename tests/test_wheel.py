@@ -68,7 +68,7 @@ def test_it_holds_the_package_and_its_data_and_nothing_else(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"fracpool", "hydra_plugins"}
     for name in ("configs/train.yaml", "configs/pool/fmp.yaml", "configs/profiles/quick.yaml"):
         assert f"fracpool/{name}" in names
-    assert {f"fracpool/experiments/{file.name}" for file in (ROOT / "experiments").glob("*.yaml")} <= set(names)
+    assert {f"fracpool/configs/experiment/{file.name}" for file in (ROOT / "experiments").glob("*.yaml")} <= set(names)
     templates = {file.name for file in (ROOT / "src" / "fracpool" / "templates").iterdir() if file.is_file()}
     assert {f"fracpool/templates/{name}" for name in templates} <= set(names)
     assert "fracpool/py.typed" in names

@@ -13,7 +13,7 @@ from typing import Any, Optional, cast
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from fracpool import paths, poolings
+from fracpool import poolings
 from fracpool.poolings import POOLINGS
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -126,17 +126,9 @@ class Settings:
 
 
 def register() -> None:
-    """Makes the schema, and each file of experiments/ as `+experiment=NAME`, known to Hydra."""
+    """Makes the schema known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Settings)
-    for file in sorted(paths.experiments().glob("*.yaml")):
-        store.store(
-            group="experiment",
-            name=file.stem,
-            node=OmegaConf.load(file),
-            package="_global_",
-            provider=str(file),
-        )
 
 
 def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:

@@ -18,7 +18,7 @@ from fracpool.messages import one_line
 from fracpool.records import StorageError
 from fracpool.sweep import SweepFailed
 
-DONE, SOME_FAILED, BAD_INPUT, STOPPED = 0, 1, 2, stopping.STOPPED
+DONE, SOME_FAILED, BAD_INPUT, STOPPED, READER_GONE = 0, 1, 2, stopping.STOPPED, 141
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(str(error) or "Stopped; the same command goes on after the last finished epoch.", file=sys.stderr)
         return STOPPED
+    except BrokenPipeError:  # whoever read, such as `| head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except SweepFailed as error:
         print(error, file=sys.stderr)
         return SOME_FAILED
