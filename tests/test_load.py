@@ -77,11 +77,12 @@ TINY_RUNS = (
     MEMORY
     + """
 import contextlib, io, sys, time
+from fracpool.sweep import NO_REPORT
 from fracpool.train import main
-tiny = ["dataset=mnist5k", "pool=fmp", "model.conv_layers=1", "model.filters=[2]", "model.dense=[2]", "repeats=1"]
+tiny = [NO_REPORT, "dataset=mnist5k", "pool=fmp", "model.conv_layers=1", "model.filters=[2]", "model.dense=[2]", "repeats=1"]
 tiny += ["budget.epochs=1", "budget.train_examples=100", "predictions=classes", "threads=1"]
 done, began, after = 0, time.monotonic(), {}
-while done < 140 or (done < 1000 and time.monotonic() - began < 150):
+while done < 140 or (done < 1000 and time.monotonic() - began < 100):
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["-m", *tiny, f"seed=range({done},{done + 20})"]) == 0
     done += 20
@@ -93,7 +94,7 @@ print(after[100], after[done], done)
 
 @pytest.mark.slow
 def test_tiny_runs_leave_nothing_in_memory(tmp_path):
-    """2,000 of them, from the 100th on, would stay within 5 %; as many are made as fit in 150 s."""
+    """2,000 of them, from the 100th on, would stay within 5 %; as many are made as fit in 100 s."""
     command = [sys.executable, "-c", TINY_RUNS]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
