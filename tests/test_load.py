@@ -79,7 +79,8 @@ TINY_RUNS = (
 import contextlib, io, sys, time
 from fracpool.sweep import NO_REPORT
 from fracpool.train import main
-tiny = [NO_REPORT, "dataset=mnist5k", "pool=fmp", "model.conv_layers=1", "model.filters=[2]", "model.dense=[2]", "repeats=1"]
+tiny = [NO_REPORT, "dataset=mnist5k", "pool=fmp"]
+tiny += ["model.conv_layers=1", "model.filters=[2]", "model.dense=[2]", "repeats=1"]
 tiny += ["budget.epochs=1", "budget.train_examples=100", "predictions=classes", "threads=1"]
 done, began, after = 0, time.monotonic(), {}
 while done < 140 or (done < 1000 and time.monotonic() - began < 100):
