@@ -47,6 +47,23 @@ def test_what_is_written_is_read(store):
     assert store.find("a-2") is None
 
 
+def test_classes_are_read_as_they_were_and_pack_into_a_few_hundred_bytes(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 10_000, dtype=np.uint8)
+    wrong = rng.random(10_000) < 0.01
+    chosen = np.where(wrong, rng.integers(0, 10, 10_000, dtype=np.uint8), labels)
+    record = Store(tmp_path).write(DATA, predictions={"one_pass": chosen, "averaged": labels, "labels": labels})
+    assert {name: list(array) for name, array in record.predictions().items()} == {
+        "one_pass": list(chosen),
+        "averaged": list(labels),
+        "labels": list(labels),
+    }
+    with zipfile.ZipFile(record.folder / "predictions.npz") as archive:
+        sizes = {member.filename: member.compress_size for member in archive.infolist()}
+    assert sizes.pop("labels.npy") > 4000
+    assert max(sizes.values()) < 500, sizes
+
+
 def damage_truncate(folder):
     (folder / "record.json").write_bytes((folder / "record.json").read_bytes()[:-20])
 

@@ -49,6 +49,7 @@ HISTORY_COLUMNS = (
 MAX_JSON_BYTES = 16 * 2**20
 MAX_HISTORY_BYTES = 64 * 2**20
 MAX_PREDICTIONS_BYTES = 256 * 2**20
+MINUS_LABELS = "_minus_labels"
 
 
 class RecordError(ValueError):
@@ -102,8 +103,8 @@ class Record:
                 if sum(member.file_size for member in archive.infolist()) > MAX_PREDICTIONS_BYTES:
                     raise RecordError(f"{path}: unpacks to more than {MAX_PREDICTIONS_BYTES} bytes; refused")
             with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except (zipfile.BadZipFile, ValueError, KeyError) as error:
+                return _without_labels({name: arrays[name] for name in arrays.files})
+        except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path}: not a predictions file ({error})") from None
 
     def _checksum(self, name: str) -> str:
@@ -111,6 +112,25 @@ class Record:
             return str(self.data["files"][name])
         except KeyError:
             raise RecordError(f"{self.folder / RECORD_FILE}: the run has no {name} (status {self.status})") from None
+
+
+def _beside_labels(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Classes as their difference from the labels, modulo 256: nearly all zero, so they pack into a tenth."""
+    packed = {}
+    for name, array in predictions.items():
+        if name != "labels" and array.dtype == predictions["labels"].dtype:
+            packed[name + MINUS_LABELS] = array - predictions["labels"]
+        else:
+            packed[name] = array
+    return packed
+
+
+def _without_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `_beside_labels` was given. Records of before hold the classes as they are."""
+    return {
+        name.removesuffix(MINUS_LABELS): array + arrays["labels"] if name.endswith(MINUS_LABELS) else array
+        for name, array in arrays.items()
+    }
 
 
 @dataclass
@@ -186,7 +206,7 @@ class Store:
                 files[HISTORY_FILE] = _write_durably(new / HISTORY_FILE, _history_csv(history))
             if predictions is not None:
                 packed = io.BytesIO()
-                np.savez_compressed(packed, **predictions)  # type: ignore[arg-type]
+                np.savez_compressed(packed, **_beside_labels(predictions))  # type: ignore[arg-type]
                 files[PREDICTIONS_FILE] = _write_durably(new / PREDICTIONS_FILE, packed.getvalue())
             whole = {"schema": RECORD_SCHEMA, **data, "files": files}
             _write_durably(new / RECORD_FILE, _json_bytes(whole))
