@@ -53,6 +53,39 @@ slope = jax.grad(lambda x: (fracpool.max_pool_regions(x, many[2], cols) ** 2).su
 assert np.allclose(traced_slope(x[0], many[2]), slope(x[0]))
 """
 
+PARALLEL = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+import jax, keras, numpy as np
+import fracpool
+
+assert len(jax.devices()) == 2
+rng = np.random.default_rng(0)
+images = rng.random((80, 14, 14, 1), "float32")
+labels = rng.integers(0, 4, 80)
+
+def losses():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([
+        keras.layers.Conv2D(4, 3, activation="elu"),
+        fracpool.FractionalMaxPooling2D(1.47, regions_per="sample", seed=1),
+        keras.layers.Dropout(0.2, seed=2),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4),
+    ])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    fitted = model.fit(images, labels, batch_size=16, epochs=4, shuffle=False, verbose=0)
+    return fitted.history["loss"], len(model.layers[0].kernel.value.sharding.device_set)
+
+single, devices = losses()
+assert devices == 1
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+parallel, devices = losses()
+assert devices == 2
+assert single[0] > single[-1]
+assert np.allclose(parallel, single, rtol=1e-5), (parallel, single)
+"""
+
 
 def run(backend: str, *command: str) -> None:
     if importlib.util.find_spec(backend) is None:
@@ -81,3 +114,8 @@ def test_first_and_second_gradients(backend):
 
 def test_jax_transformations():
     run("jax", "-c", JAX)
+
+
+def test_on_jax_two_devices_with_parts_of_each_batch_train_as_one_does():
+    """A sharded program is one program: it even draws the same regions."""
+    run("jax", "-c", PARALLEL)

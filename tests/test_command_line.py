@@ -67,6 +67,9 @@ WRONG = [
     ("budget.batch_size=0", ["budget.batch_size=0", "from 1"]),
     ("budget.train_examples=0", ["budget.train_examples=0", "≥ 1"]),
     ("budget.train_examples=4001 dataset=mnist5k", ["budget.train_examples=4001", "4000"]),
+    ("trainer.strategy=parallel", ["trainer.strategy=parallel", "single, mirrored"]),
+    ("trainer.strategy=mirrored trainer.devices=0", ["trainer.devices=0", "from 1"]),
+    ("trainer.strategy=mirrored trainer.devices=101", ["trainer.devices=101", "budget.batch_size=100"]),
     ("seed=-1", ["seed=-1", "from 0"]),
     ("seed=0,1", ["seed=0,1", "-m"]),
     ("seed=abc", ["seed=abc", "a whole number"]),
@@ -189,7 +192,7 @@ def test_help_explains_every_field(train, capfd):
     lines = capfd.readouterr().out.splitlines()
     told = {line.split(":")[0].strip() for line in lines if re.match(r" *\w+: \S+ {2,}\S", line)}
     fields = {name.rsplit(".", 1)[-1] for name in messages.names() if not name.startswith("experiment")}
-    groups = {"dataset", "pool", "model", "optimizer", "budget"}
+    groups = {"dataset", "pool", "model", "optimizer", "budget", "trainer"}
     assert fields - told - groups == {"name", "kind"}
 
 

@@ -47,7 +47,7 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
     A checkpoint that is damaged, of another run, or made by other code or another TensorFlow costs the epochs it
     held, not the run.
     """
-    from fracpool.models import state_variables
+    from fracpool.models import random_streams, set_stream, state_variables
 
     try:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
@@ -63,6 +63,8 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
         return []
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+    for stream in random_streams(model).values():
+        set_stream(stream, stream.numpy())
     return history
 
 

@@ -38,6 +38,7 @@ COMPUTING_MODULES = (
     "architecture",
     "models",
     "datasets",
+    "devices",
     "sample",
     "training",
     "gradient",
@@ -62,6 +63,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "budget": asdict(settings.budget),
         "repeats": passes,
         **({"test_shift": shift} if shift else {}),
+        **({"trainer": asdict(settings.trainer)} if settings.trainer.strategy != "single" else {}),
     }
 
 
@@ -110,6 +112,8 @@ def overrides(settings: Settings) -> list[str]:
     found += [f"++pool.arguments.{name}={override_value(value)}" for name, value in settings.pool.arguments.items()]
     found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
     found += [f"test_shift={settings.test_shift}"] if settings.test_shift else []
+    if settings.trainer.strategy != "single":
+        found += [f"trainer.{name}={override_value(value)}" for name, value in asdict(settings.trainer).items()]
     return [*found, f"seed={settings.seed}"]
 
 
@@ -146,6 +150,7 @@ def label(settings: Settings) -> str:
         *([f"dropout {model.dropout:g}"] if model.dropout else []),
         *(["1×1 convolutions"] if model.pointwise else []),
         *([f"padded to {model.pad_to}×{model.pad_to}"] if model.pad_to else []),
+        *([f"mirrored on {settings.trainer.devices} devices"] if settings.trainer.strategy == "mirrored" else []),
     ]
     return ", ".join([f"{model.conv_layers} conv", f"{pools}{pool}", *extras])
 

@@ -16,22 +16,28 @@ from fracpool.kept_regions import KeptRegions
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
 
 LEAKY_SLOPE = 1 / 3  # Graham's
+NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for a few thousand replicas
 TRAINING = 0  # the use of random streams; test passes use the number of their epoch, from 1
 
 
-def build(network: Network, model: ModelSettings, pool: PoolSettings) -> keras.Model:
-    """The network as an uncompiled model from images (n, height, width, channels) to logits (n, classes)."""
+def build(network: Network, model: ModelSettings, pool: PoolSettings, synchronized: bool = False) -> keras.Model:
+    """The network as an uncompiled model from images (n, height, width, channels) to logits (n, classes).
+
+    `synchronized` takes the statistics of batch norm over all replicas.
+    """
     first = network.layers[0]
     inputs = keras.Input((first.height, first.width, first.channels))
     outputs = inputs
     before = first
     for layer in network.layers[1:]:
-        outputs = _keras_layer(layer, before, model, pool)(outputs)
+        outputs = _keras_layer(layer, before, model, pool, synchronized)(outputs)
         before = layer
     return keras.Model(inputs, outputs)
 
 
-def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSettings) -> keras.Layer:
+def _keras_layer(
+    layer: Layer, before: Layer, model: ModelSettings, pool: PoolSettings, synchronized: bool
+) -> keras.Layer:
     layers, name = keras.layers, layer.name
     match layer.kind:
         case "pad":
@@ -40,7 +46,8 @@ def _keras_layer(layer: Layer, before: Layer, model: ModelSettings, pool: PoolSe
             padding = "same" if layer.height == before.height else "valid"
             return layers.Conv2D(layer.units, layer.kernel, padding=padding, name=name)
         case "batch_norm":
-            return layers.BatchNormalization(momentum=model.batch_norm_momentum, name=name)
+            momentum = model.batch_norm_momentum
+            return layers.BatchNormalization(momentum=momentum, synchronized=synchronized, name=name)
         case "activation" if model.activation == "leaky_relu":
             return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
         case "activation":
@@ -100,7 +107,7 @@ def initialise(model: keras.Model, seed: int) -> None:
         for variable in layer.weights:
             variable.assign(_initial_value(variable, f"{layer.name}/{variable.name}", seed))
     for name, stream in random_streams(model).items():
-        stream.assign(_stream_start(name, seed, TRAINING))
+        set_stream(stream, _stream_start(name, seed, TRAINING))
     for variable in model.optimizer.variables:
         if variable.name != "learning_rate":
             variable.assign(np.zeros(variable.shape, variable.dtype))
@@ -138,12 +145,18 @@ def test_streams(model: keras.Model, seed: int, epoch: int) -> Iterator[None]:
     streams = random_streams(model)
     before = {name: stream.numpy() for name, stream in streams.items()}
     for name, stream in streams.items():
-        stream.assign(_stream_start(name, seed, epoch))
+        set_stream(stream, _stream_start(name, seed, epoch))
     try:
         yield
     finally:
         for name, stream in streams.items():
-            stream.assign(before[name])
+            set_stream(stream, before[name])
+
+
+def set_stream(stream: Any, state: np.ndarray) -> None:
+    """Sets a stream to a state; where a model is mirrored, each replica to one of its own, which follows from it."""
+    for replica, copy in enumerate(getattr(stream.value, "values", [stream])):
+        copy.assign([(int(state[0]) + replica * NEXT_REPLICA) % 2**31, int(state[1])])
 
 
 def _stream_start(name: str, seed: int, use: int) -> np.ndarray:

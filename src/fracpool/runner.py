@@ -110,6 +110,7 @@ def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
         return outcome_of(record, skipped=True, seconds=0.0)
     compute = quiet_import.load("fracpool.gradient" if planned.settings.task == "gradient" else "fracpool.training")
     quiet_import.load("fracpool.threads").use(planned.settings.threads)
+    quiet_import.load("fracpool.devices").check(planned.settings.trainer)
     with claims.claim(planned.claim) as mine:
         if not mine:
             return _elsewhere(planned)

@@ -24,6 +24,7 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine", "exponential")
 TASKS = ("train", "gradient")
 PREDICTIONS = ("probabilities", "classes")
+STRATEGIES = ("single", "mirrored")
 LOGGERS = ("none", "tensorboard", "mlflow")
 RETRIES = ("none", "failed", "diverged", "all")
 
@@ -95,6 +96,12 @@ class BudgetSettings:
 
 
 @dataclass
+class TrainerSettings:
+    strategy: str = "single"
+    devices: int = 2  # of the mirrored strategy
+
+
+@dataclass
 class ExperimentSettings:
     name: str = ""
     title: str = ""
@@ -110,6 +117,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
     experiment: ExperimentSettings = field(default_factory=ExperimentSettings)
     task: str = "train"
     seed: int = 0
@@ -223,6 +231,11 @@ def check(settings: Settings) -> None:
     require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
+
+    strategy, devices = s.trainer.strategy, s.trainer.devices
+    require(strategy in STRATEGIES, "trainer.strategy", strategy, one_of(STRATEGIES))
+    allowed = f"a whole number from 1 to budget.batch_size={budget.batch_size}, which the devices share"
+    require(1 <= devices <= budget.batch_size or strategy == "single", "trainer.devices", devices, allowed)
 
 
 def test_passes(settings: Settings) -> tuple[int, int]:

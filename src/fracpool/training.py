@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from tensorflow.python.framework.ops import gradient_registry
 
-from fracpool import checkpoint, datasets, models, poolings, tracking
+from fracpool import checkpoint, datasets, devices, models, poolings, tracking
 from fracpool.architecture import Network
 from fracpool.description import describe, now
 from fracpool.identity import variant_id
@@ -35,13 +35,18 @@ class Diverged(Exception):
 
 @dataclass
 class Program:
-    """A compiled model, the variant it was compiled for and the data it trains on; `even` shares its weights and
-    pools without chance, and is None where there is nothing to pool by chance."""
+    """A compiled model, the variant it was compiled for and the data it trains on.
+
+    Attributes:
+        tested: Shares the weights and tests them, on one device.
+        even: The same, pooling without chance; None where there is nothing to pool by chance.
+    """
 
     variant_id: str
     arrays: datasets.Arrays
     batches: datasets.TrainingBatches
     model: keras.Model
+    tested: keras.Model
     even: keras.Model | None
 
     def serves(self, wanted: str, arrays: datasets.Arrays) -> bool:
@@ -131,19 +136,21 @@ def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) 
     if _program is None or not _program.serves(wanted, arrays):
         if _program is not None:
             _forget_program()
-        model = models.build(network, settings.model, settings.pool)
         examples, batch = _examples(settings, len(arrays.train_images)), settings.budget.batch_size
-        steps = -(-examples // batch)
-        model.compile(
-            optimizer=models.optimizer(settings.optimizer, steps, settings.budget.epochs),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-            jit_compile=False,  # on CPUs convolutions are faster in oneDNN than in XLA
-        )
-        model.optimizer.build(model.trainable_variables)
+        mirrored = settings.trainer.strategy == "mirrored"
+        with devices.scope(settings.trainer):
+            model = models.build(network, settings.model, settings.pool, synchronized=mirrored)
+            model.compile(
+                optimizer=models.optimizer(settings.optimizer, -(-examples // batch), settings.budget.epochs),
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+                jit_compile=False,  # on CPUs convolutions are faster in oneDNN than in XLA
+            )
+            model.optimizer.build(model.trainable_variables)
+        tested = keras.Model(model.inputs, model.outputs[0]) if mirrored else model
         stochastic = poolings.of(settings.pool).stochastic(settings.pool)
         even = models.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
-        _program = Program(wanted, arrays, datasets.TrainingBatches(arrays, examples, batch), model, even)
+        _program = Program(wanted, arrays, datasets.TrainingBatches(arrays, examples, batch), model, tested, even)
     models.initialise(_program.model, settings.seed)
     return _program
 
@@ -181,7 +188,7 @@ def _train(
     examples = _examples(settings, len(arrays.train_images))
     batch = settings.budget.batch_size
     keep = partial(checkpoint.save, folder, program.model, history)
-    watch = _EpochWatch(settings, arrays, history, keep, reporter)
+    watch = _EpochWatch(settings, program, history, keep, reporter)
     with tracking.following(settings, store.root, run_id) as followers:
         program.model.fit(
             program.batches.of(settings.seed, first),
@@ -201,15 +208,15 @@ class _EpochWatch(keras.callbacks.Callback):
     def __init__(
         self,
         settings: Settings,
-        arrays: datasets.Arrays,
+        program: Program,
         history: list[dict[str, float]],
         save: Callable[[], None],
         reporter: Reporter,
     ) -> None:
         super().__init__()
-        self.arrays, self.history, self.save, self.reporter = arrays, history, save, reporter
+        self.program, self.history, self.save, self.reporter = program, history, save, reporter
         self.seed = settings.seed
-        self.examples = _examples(settings, len(arrays.train_images))
+        self.examples = _examples(settings, len(program.arrays.train_images))
         self.steps = -(-self.examples // settings.budget.batch_size)
         self.began = 0.0
         self.probabilities: np.ndarray | None = None
@@ -235,10 +242,11 @@ class _EpochWatch(keras.callbacks.Callback):
         if not np.isfinite(row["train_loss"]):
             raise Diverged(f"the training loss was {row['train_loss']} in epoch {done}")
         began = time.perf_counter()
-        with models.test_streams(self.model, self.seed, done):
-            self.probabilities = test_pass(self.model, self.arrays.test_images)
+        tested, arrays = self.program.tested, self.program.arrays
+        with models.test_streams(tested, self.seed, done):
+            self.probabilities = test_pass(tested, arrays.test_images)
         self.test_seconds += time.perf_counter() - began
-        row["test_loss"], row["test_accuracy"] = score(self.probabilities, self.arrays.test_labels)
+        row["test_loss"], row["test_accuracy"] = score(self.probabilities, arrays.test_labels)
         logs |= {"val_loss": row["test_loss"], "val_accuracy": row["test_accuracy"]}  # for callbacks that come after
         self.save()
         self.reporter.epoch_done(row)
@@ -276,7 +284,7 @@ def _test(
     deterministic pass, over even regions, stands beside.
     """
     began = time.perf_counter()
-    model = program.model
+    model = program.tested
     repeats, shift = test_passes(settings)
     labels = arrays.test_labels
     with models.test_streams(model, settings.seed, settings.budget.epochs):
