@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import TINY
+
+from fracpool.records import Store
 
 pytestmark = pytest.mark.slow  # each starts a process with another backend
 
@@ -87,13 +90,14 @@ assert np.allclose(parallel, single, rtol=1e-5), (parallel, single)
 """
 
 
-def run(backend: str, *command: str) -> None:
+def run(backend: str, *command: str) -> str:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: it is the optional extra fracpool[{backend}]")
     path = os.pathsep.join([str(HERE.parent / "src"), str(HERE), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path}
     done = subprocess.run([sys.executable, *command], env=environment, cwd=HERE.parent, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+    return done.stderr
 
 
 @pytest.mark.slow
@@ -119,3 +123,15 @@ def test_jax_transformations():
 def test_on_jax_two_devices_with_parts_of_each_batch_train_as_one_does():
     """A sharded program is one program: it even draws the same regions."""
     run("jax", "-c", PARALLEL)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_sweep_trains_on_each_backend_and_its_runs_are_runs_of_their_own(backend, tmp_path):
+    sweep = ("-m", "fracpool.train", *TINY, f"results_dir={tmp_path}", "pool=max,fmp", "model.dropout=0.1", "-m")
+    for name in (backend, "tensorflow"):
+        run(name, *sweep)
+    records = Store(tmp_path / "mine").read().records
+    assert {record.status for record in records} == {"completed"}
+    assert len(records) == len({record.run_id for record in records}) == 4
+    used = {record.data["environment"]["backend"]: record.data["config"].get("backend") for record in records}
+    assert used == {backend: backend, "tensorflow": None}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import TINY
 
 from fracpool import messages
 
@@ -184,6 +185,20 @@ def test_a_folder_without_permission(train, folder):
     result = train("results_dir=locked", "dataset=mnist5k")
     assert result.code == 2
     assert "results_dir=locked" in result.err
+
+
+def test_a_backend_that_keras_does_not_have_is_refused(train, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "numpi")
+    result = train(*TINY)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "KERAS_BACKEND=numpi: must be one of tensorflow, jax, torch\n"
+
+
+def test_a_strategy_that_a_backend_does_not_have_is_refused(train, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    result = train(*TINY, "trainer=mirrored")
+    assert result.code == 2
+    assert result.err == "KERAS_BACKEND=jax: must be tensorflow for trainer.strategy=mirrored\n"
 
 
 def test_help_explains_every_field(train, capfd):

@@ -25,7 +25,7 @@ def test_a_changed_result_needs_a_changed_version():
 
     If a change of yours alters what a run computes, raise RESULTS_VERSION; then put the new fingerprint here.
     """
-    assert (identity.RESULTS_VERSION, identity.code_fingerprint()) == (1, "c242e9a697ded8c2")
+    assert (identity.RESULTS_VERSION, identity.code_fingerprint()) == (1, "232e682d247f22a2")
 
 
 def test_the_defaults_are_those_that_ids_stand_for():
@@ -70,6 +70,18 @@ def changed(**fields) -> Settings:
 )
 def test_what_changes_the_result_changes_the_id(fields):
     assert identity.run_id(changed(**fields), "data") != identity.run_id(settings(), "data")
+
+
+def test_another_backend_of_keras_changes_the_id(monkeypatch, tmp_path):
+    usual = identity.run_id(settings(), "data")
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    by_file = identity.run_id(settings(), "data")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    by_variable = identity.run_id(settings(), "data")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert len({usual, by_file, by_variable}) == 3
+    assert identity.run_id(settings(), "data") == usual
 
 
 def test_other_data_change_the_id():

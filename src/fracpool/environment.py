@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -23,7 +24,7 @@ def describe() -> dict[str, Any]:
         "cpu": _processor(),
         "cores": cores(),
         "threads": _threads(),
-        "backend": _backend(),
+        "backend": backend(),
         "commit": commit(),
         **packages(),
     }
@@ -64,9 +65,15 @@ def _git(root: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def _backend() -> str | None:
-    keras = sys.modules.get("keras")
-    return keras.backend.backend() if keras is not None else None
+def backend() -> str:
+    """Keras' backend, found as Keras does without loading it: KERAS_BACKEND, else its file, else TensorFlow."""
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    try:
+        file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
+        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return "tensorflow"
 
 
 def _version(package: str) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import architecture, own, paths, poolings
+from fracpool import architecture, environment, own, paths, poolings
 from fracpool.records import RECORD_SCHEMA, digest
 from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings, test_passes
 
@@ -63,6 +63,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "budget": asdict(settings.budget),
         "repeats": passes,
         **({"test_shift": shift} if shift else {}),
+        **({"backend": environment.backend()} if environment.backend() != "tensorflow" else {}),
         **({"trainer": asdict(settings.trainer)} if settings.trainer.strategy != "single" else {}),
     }
 

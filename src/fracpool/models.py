@@ -85,7 +85,7 @@ def with_even_regions(
             outputs = even_layer(pool_at(model, pool, _number(layer)), f"{layer.name}_even", 0)(outputs)
         else:
             outputs = trained.get_layer(layer.name)(outputs)
-    return keras.Model(trained.inputs, outputs)
+    return keras.Model(trained.inputs[0], outputs)
 
 
 def _margins(before: Layer, after: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -155,7 +155,8 @@ def test_streams(model: keras.Model, seed: int, epoch: int) -> Iterator[None]:
 
 def set_stream(stream: Any, state: np.ndarray) -> None:
     """Sets a stream to a state; where a model is mirrored, each replica to one of its own, which follows from it."""
-    for replica, copy in enumerate(getattr(stream.value, "values", [stream])):
+    copies = getattr(stream.value, "values", None)
+    for replica, copy in enumerate(copies if isinstance(copies, tuple) else [stream]):
         copy.assign([(int(state[0]) + replica * NEXT_REPLICA) % 2**31, int(state[1])])
 
 

@@ -6,6 +6,7 @@ one line that names the field, its value, what is allowed and what to do.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Optional, cast
@@ -13,7 +14,7 @@ from typing import Any, Optional, cast
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from fracpool import poolings
+from fracpool import environment, poolings
 from fracpool.poolings import POOLINGS
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -24,7 +25,8 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine", "exponential")
 TASKS = ("train", "gradient")
 PREDICTIONS = ("probabilities", "classes")
-STRATEGIES = ("single", "mirrored")
+BACKENDS = ("tensorflow", "jax", "torch")
+STRATEGIES = {"single": BACKENDS, "mirrored": ("tensorflow",)}  # and the backends that have them
 LOGGERS = ("none", "tensorboard", "mlflow")
 RETRIES = ("none", "failed", "diverged", "all")
 
@@ -234,6 +236,7 @@ def check(settings: Settings) -> None:
 
     strategy, devices = s.trainer.strategy, s.trainer.devices
     require(strategy in STRATEGIES, "trainer.strategy", strategy, one_of(STRATEGIES))
+    _check_backend(environment.backend(), strategy)
     allowed = f"a whole number from 1 to budget.batch_size={budget.batch_size}, which the devices share"
     require(1 <= devices <= budget.batch_size or strategy == "single", "trainer.devices", devices, allowed)
 
@@ -264,6 +267,16 @@ def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
         len(ramp) in (0, count), "model.dropout_ramp", ramp, f"[] or {count} rates, of model.conv_layers + 2 layers"
     )
     require(all(0 <= rate < 1 for rate in ramp), "model.dropout_ramp", ramp, "rates from 0 to below 1")
+
+
+def _check_backend(backend: str, strategy: str) -> None:
+    require(backend in BACKENDS, "KERAS_BACKEND", backend, one_of(BACKENDS))
+    if importlib.util.find_spec(backend) is None:
+        raise SettingsError(
+            f'KERAS_BACKEND={backend}: the package {backend} is missing; pip install "fracpool[{backend}]"'
+        )
+    having = STRATEGIES[strategy]
+    require(backend in having, "KERAS_BACKEND", backend, f"{' or '.join(having)} for trainer.strategy={strategy}")
 
 
 def _check_gradient(pool: PoolSettings) -> None:

@@ -147,7 +147,7 @@ def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) 
                 jit_compile=False,  # on CPUs convolutions are faster in oneDNN than in XLA
             )
             model.optimizer.build(model.trainable_variables)
-        tested = keras.Model(model.inputs, model.outputs[0]) if mirrored else model
+        tested = keras.Model(model.inputs[0], model.outputs[0]) if mirrored else model
         stochastic = poolings.of(settings.pool).stochastic(settings.pool)
         even = models.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
         _program = Program(wanted, arrays, datasets.TrainingBatches(arrays, examples, batch), model, tested, even)
