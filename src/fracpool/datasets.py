@@ -130,16 +130,15 @@ class TrainingBatches:
     def __init__(self, arrays: Arrays, examples: int, batch_size: int) -> None:
         import tensorflow as tf
 
-        chosen = _chosen(len(arrays.train_images), examples)
+        of_part, labels_of_part = part(arrays, examples)
         with tf.device("CPU:0"):  # where tf.data works
-            images = tf.constant(arrays.train_images[chosen])
-            labels = tf.constant(arrays.train_labels[chosen].astype(np.int32))
+            images = tf.constant(of_part)
+            labels = tf.constant(labels_of_part.astype(np.int32))
             self._start = start = tf.Variable([0, 0], dtype=tf.int64)  # seed, first epoch
 
         def epoch_order(number: Any) -> Any:
-            of_epoch = tf.stack([start[0], start[1] + number])
-            order = tf.random.experimental.stateless_shuffle(tf.range(examples), seed=of_epoch)
-            return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+            of_epoch = _order(start[0], start[1] + number, examples)
+            return tf.data.Dataset.from_tensor_slices(of_epoch).batch(batch_size)
 
         def gather(order: Any) -> Any:
             return tf.cast(tf.gather(images, order), tf.float32) / 255.0, tf.gather(labels, order)
@@ -155,10 +154,28 @@ class TrainingBatches:
         return self._batches
 
 
-def _chosen(available: int, examples: int) -> np.ndarray:
+def part(arrays: Arrays, examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels that a run with so many examples trains on."""
+    available = len(arrays.train_images)
     if examples == available:
-        return np.arange(available)
-    return np.sort(np.random.default_rng(0).permutation(available)[:examples])
+        return arrays.train_images, arrays.train_labels
+    chosen = np.sort(np.random.default_rng(0).permutation(available)[:examples])
+    return arrays.train_images[chosen], arrays.train_labels[chosen]
+
+
+def order(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """The order (examples,) int32 in which `TrainingBatches` has the images in an epoch, counted from 0."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        return np.asarray(_order(seed, epoch, examples))
+
+
+def _order(seed: Any, epoch: Any, examples: int) -> Any:
+    import tensorflow as tf
+
+    of_epoch = tf.cast(tf.stack([seed, epoch]), tf.int64)
+    return tf.random.experimental.stateless_shuffle(tf.range(examples), seed=of_epoch)
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from fracpool import architecture, environment, own, paths, poolings
 from fracpool.records import RECORD_SCHEMA, digest
-from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings, test_passes
+from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings, Settings, TrainerSettings, test_passes
 
 # Raise this when a change alters what a run computes: records made before are then not taken for new ones.
 # tests/test_identity.py holds the fingerprint of the code that this number stands for.
@@ -40,6 +40,7 @@ COMPUTING_MODULES = (
     "datasets",
     "devices",
     "sample",
+    "together",
     "training",
     "gradient",
 )
@@ -64,8 +65,13 @@ def config(settings: Settings) -> dict[str, Any]:
         "repeats": passes,
         **({"test_shift": shift} if shift else {}),
         **({"backend": environment.backend()} if environment.backend() != "tensorflow" else {}),
-        **({"trainer": asdict(settings.trainer)} if settings.trainer.strategy != "single" else {}),
+        **({"trainer": _trainer(settings.trainer)} if settings.trainer.strategy != "single" else {}),
     }
+
+
+def _trainer(trainer: TrainerSettings) -> dict[str, Any]:
+    """How many seeds share a program changes nothing: each has all of its own."""
+    return {"strategy": trainer.strategy, **({"devices": trainer.devices} if trainer.strategy == "mirrored" else {})}
 
 
 def variant_id(settings: Settings) -> str:
@@ -114,7 +120,7 @@ def overrides(settings: Settings) -> list[str]:
     found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
     found += [f"test_shift={settings.test_shift}"] if settings.test_shift else []
     if settings.trainer.strategy != "single":
-        found += [f"trainer.{name}={override_value(value)}" for name, value in asdict(settings.trainer).items()]
+        found += [f"trainer.{name}={override_value(value)}" for name, value in _trainer(settings.trainer).items()]
     return [*found, f"seed={settings.seed}"]
 
 
@@ -152,6 +158,7 @@ def label(settings: Settings) -> str:
         *(["1×1 convolutions"] if model.pointwise else []),
         *([f"padded to {model.pad_to}×{model.pad_to}"] if model.pad_to else []),
         *([f"mirrored on {settings.trainer.devices} devices"] if settings.trainer.strategy == "mirrored" else []),
+        *(["seeds together"] if settings.trainer.strategy == "seeds" else []),
     ]
     return ", ".join([f"{model.conv_layers} conv", f"{pools}{pool}", *extras])
 

@@ -6,11 +6,13 @@ when something has to be computed.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -115,14 +117,28 @@ def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
         if not mine:
             return _elsewhere(planned)
         record = planned.finished()  # another process may have ended it just before
-        return outcome_of(record, skipped=True, seconds=0.0) if record else _compute(planned, compute, reporter)
+        return outcome_of(record, skipped=True, seconds=0.0) if record else _compute(planned, compute.run, reporter)
 
 
-def _compute(planned: PlannedRun, compute: ModuleType, reporter: progress.Reporter) -> Outcome:
+def execute_together(planned: list[PlannedRun], reporter: progress.Reporter) -> list[Outcome]:
+    """Carries out the runs of several seeds of a variant in one program; as `execute`, for each."""
+    compute, together = (quiet_import.load(f"fracpool.{name}") for name in ("training", "together"))
+    with contextlib.ExitStack() as claimed:
+        mine = [p for p in planned if claimed.enter_context(claims.claim(p.claim))]
+        outcomes = {p.key: _elsewhere(p) for p in planned if p not in mine}
+        done = {p.key: record for p in mine if (record := p.finished()) is not None}
+        outcomes |= {key: outcome_of(record, skipped=True, seconds=0.0) for key, record in done.items()}
+        left = [p for p in mine if p.key not in done]
+        run = partial(compute.run, group=together.Group({str(p.run_id): p.settings for p in left}))
+        outcomes |= {p.key: _compute(p, run, reporter) for p in left}
+    return [outcomes[p.key] for p in planned]
+
+
+def _compute(planned: PlannedRun, run: Callable[..., Record], reporter: progress.Reporter) -> Outcome:
     settings = planned.settings
     began = time.perf_counter()
     reporter.run_begins(identity.label(settings), settings.seed, settings.budget.epochs, planned.work)
-    record = compute.run(settings, planned.run_id, planned.network, planned.store, reporter)
+    record = run(settings, planned.run_id, planned.network, planned.store, reporter)
     outcome = outcome_of(record, skipped=False, seconds=time.perf_counter() - began)
     reporter.run_ends(outcome, planned.work)
     return outcome
@@ -142,12 +158,15 @@ class Stop(BaseException):
         self.error = error
 
 
-def job(config: DictConfig) -> Outcome | None:
-    """Hydra's task function: one run."""
+def job(config: DictConfig) -> Outcome | list[Outcome] | None:
+    """Hydra's task function: one run, or those of several seeds that share a program."""
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         settings, _ = from_config(config, sweep=in_sweep)
         if in_sweep:  # planned and checked by the sweeper, in this process or in the one that launched this
+            if settings.trainer.strategy == "seeds":
+                seeds = [settings.seed, *settings.trainer.others]
+                return execute_together([plan(replace(settings, seed=seed)) for seed in seeds], progress.current())
             return execute(plan(settings), progress.current())
         _single(settings)
         return None
@@ -168,7 +187,8 @@ def _single(settings: Settings) -> None:
     prepare_folder(planned.store)
     tracking.prepare(settings, planned.store.root)
     with progress.reporting("run", 1, planned.work) as reporter:
-        outcome = execute(planned, reporter)
+        together = settings.trainer.strategy == "seeds"
+        outcome = execute_together([planned], reporter)[0] if together else execute(planned, reporter)
     if outcome.status == ELSEWHERE:
         print(f"not run, another process is at it: {outcome.label}, seed {outcome.seed}")
         return

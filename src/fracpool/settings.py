@@ -26,7 +26,7 @@ SCHEDULES = ("constant", "cosine", "exponential")
 TASKS = ("train", "gradient")
 PREDICTIONS = ("probabilities", "classes")
 BACKENDS = ("tensorflow", "jax", "torch")
-STRATEGIES = {"single": BACKENDS, "mirrored": ("tensorflow",)}  # and the backends that have them
+STRATEGIES = {"single": BACKENDS, "mirrored": ("tensorflow",), "seeds": ("jax",)}  # and the backends that have them
 LOGGERS = ("none", "tensorboard", "mlflow")
 RETRIES = ("none", "failed", "diverged", "all")
 
@@ -101,6 +101,8 @@ class BudgetSettings:
 class TrainerSettings:
     strategy: str = "single"
     devices: int = 2  # of the mirrored strategy
+    at_once: int = 8  # of the seeds strategy
+    others: list[int] = field(default_factory=list)  # seeds of the same program; a sweep fills it in
 
 
 @dataclass
@@ -234,11 +236,7 @@ def check(settings: Settings) -> None:
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
 
-    strategy, devices = s.trainer.strategy, s.trainer.devices
-    require(strategy in STRATEGIES, "trainer.strategy", strategy, one_of(STRATEGIES))
-    _check_backend(environment.backend(), strategy)
-    allowed = f"a whole number from 1 to budget.batch_size={budget.batch_size}, which the devices share"
-    require(1 <= devices <= budget.batch_size or strategy == "single", "trainer.devices", devices, allowed)
+    _check_trainer(s.trainer, budget.batch_size)
 
 
 def test_passes(settings: Settings) -> tuple[int, int]:
@@ -267,6 +265,15 @@ def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
         len(ramp) in (0, count), "model.dropout_ramp", ramp, f"[] or {count} rates, of model.conv_layers + 2 layers"
     )
     require(all(0 <= rate < 1 for rate in ramp), "model.dropout_ramp", ramp, "rates from 0 to below 1")
+
+
+def _check_trainer(trainer: TrainerSettings, batch: int) -> None:
+    strategy, devices = trainer.strategy, trainer.devices
+    require(strategy in STRATEGIES, "trainer.strategy", strategy, one_of(STRATEGIES))
+    _check_backend(environment.backend(), strategy)
+    allowed = f"a whole number from 1 to budget.batch_size={batch}, which the devices share"
+    require(1 <= devices <= batch or strategy != "mirrored", "trainer.devices", devices, allowed)
+    require(1 <= trainer.at_once <= 1024, "trainer.at_once", trainer.at_once, "a whole number from 1 to 1024")
 
 
 def _check_backend(backend: str, strategy: str) -> None:

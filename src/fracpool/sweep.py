@@ -251,7 +251,10 @@ def _carry_out(launcher: Any, config: DictConfig, pending: list[Point]) -> list[
 def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
     work = sum(point.run.work for point in pending)
     threads = pending[0].run.settings.threads or launchers.threads_per_run(config.hydra.launcher)
-    jobs = [[*point.overrides, *_for_a_worker(point.run.settings, threads)] for point in pending]
+    jobs = [
+        [*first.overrides, *_for_a_worker(first.run.settings, threads), *_with_seeds([p.run.settings for p in others])]
+        for first, *others in _programs(pending)
+    ]
     with progress.reporting(_name(pending[0].run.settings), len(pending), work) as reporter:
         try:
             if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: isinstance does not hold
@@ -278,7 +281,20 @@ def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Out
                 f"The workers of {type(launcher).__name__} stopped ({reason}); {len(pending) - left} of {len(pending)} "
                 f"runs are done; the same command goes on from here."
             ) from error
-    return [_value(job_return) for job_return in returns]
+    return [outcome for job_return in returns for outcome in _values(job_return)]
+
+
+def _programs(pending: list[Point]) -> Iterator[list[Point]]:
+    """Points whose runs one program trains: one each, or several seeds of a variant."""
+    for _, points in itertools.groupby(pending, lambda point: identity.variant_id(point.run.settings)):
+        of_variant = list(points)
+        trainer = of_variant[0].run.settings.trainer
+        size = trainer.at_once if trainer.strategy == "seeds" else 1
+        yield from (of_variant[start : start + size] for start in range(0, len(of_variant), size))
+
+
+def _with_seeds(others: list[Settings]) -> list[str]:
+    return [f"trainer.others={identity.override_value([settings.seed for settings in others])}"] if others else []
 
 
 def _launch_again(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
@@ -301,12 +317,11 @@ def _for_a_worker(settings: Settings, threads: int | None) -> list[str]:
     return [f"results_dir='{folder}'", *([f"threads={threads}"] if threads else [])]
 
 
-def _value(job_return: JobReturn) -> Outcome:
+def _values(job_return: JobReturn) -> list[Outcome]:
     if job_return.status != JobStatus.COMPLETED:  # an error of fracpool: errors of a run are in its record
         raise job_return._return_value
-    outcome = job_return.return_value
-    assert isinstance(outcome, Outcome)
-    return outcome
+    value = job_return.return_value
+    return value if isinstance(value, list) else [value]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -25,6 +25,9 @@ from fracpool.identity import variant_id
 from fracpool.progress import Reporter
 from fracpool.records import Record, StorageError, Store
 from fracpool.settings import Settings, test_passes
+
+if TYPE_CHECKING:
+    from fracpool.together import Group
 
 TEST_BATCH = 500
 
@@ -44,6 +47,7 @@ class Program:
 
     variant_id: str
     arrays: datasets.Arrays
+    examples: int
     batches: datasets.TrainingBatches
     model: keras.Model
     tested: keras.Model
@@ -71,8 +75,15 @@ class Trained:
 _program: Program | None = None
 
 
-def run(settings: Settings, run_id: str, network: Network, store: Store, reporter: Reporter) -> Record:
-    """Trains, tests and writes the record of one run.
+def run(
+    settings: Settings,
+    run_id: str,
+    network: Network,
+    store: Store,
+    reporter: Reporter,
+    group: Group | None = None,
+) -> Record:
+    """Trains, tests and writes the record of one run, or of one in a group that a program trains together.
 
     An exception in a run becomes a record with status `failed`; a loss that is not finite one with status
     `diverged`. KeyboardInterrupt passes through: the checkpoint of the last finished epoch stays, and the
@@ -90,7 +101,8 @@ def run(settings: Settings, run_id: str, network: Network, store: Store, reporte
         arrays = datasets.load(settings.dataset)
         data = _describe_data(settings, arrays)
         program = _program_for(settings, network, arrays)
-        trained = _train(program, settings, arrays, history, store, run_id, reporter)
+        training = train if group is None else group.train
+        trained = training(program, settings, history, store, run_id, reporter)
         predictions, metrics, test_seconds = _test(program, settings, arrays, history, trained.probabilities)
         outcome["resumed_at_epoch"] = trained.first
         computing = sum(row["seconds"] for row in history[trained.first :]) + trained.test_seconds + test_seconds
@@ -150,7 +162,9 @@ def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) 
         tested = keras.Model(model.inputs[0], model.outputs[0]) if mirrored else model
         stochastic = poolings.of(settings.pool).stochastic(settings.pool)
         even = models.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
-        _program = Program(wanted, arrays, datasets.TrainingBatches(arrays, examples, batch), model, tested, even)
+        _program = Program(
+            wanted, arrays, examples, datasets.TrainingBatches(arrays, examples, batch), model, tested, even
+        )
     models.initialise(_program.model, settings.seed)
     return _program
 
@@ -167,10 +181,9 @@ def _forget_program() -> None:
     keras.backend.clear_session()  # which collects garbage
 
 
-def _train(
+def train(
     program: Program,
     settings: Settings,
-    arrays: datasets.Arrays,
     history: list[dict[str, float]],
     store: Store,
     run_id: str,
@@ -185,14 +198,12 @@ def _train(
         reporter.note(f"goes on after epoch {first} of {epochs}")
     if first == epochs:
         return Trained(first)
-    examples = _examples(settings, len(arrays.train_images))
-    batch = settings.budget.batch_size
     keep = partial(checkpoint.save, folder, program.model, history)
-    watch = _EpochWatch(settings, program, history, keep, reporter)
+    watch = EpochWatch(settings, program, history, keep, reporter)
     with tracking.following(settings, store.root, run_id) as followers:
         program.model.fit(
             program.batches.of(settings.seed, first),
-            steps_per_epoch=-(-examples // batch),
+            steps_per_epoch=watch.steps,
             initial_epoch=first,
             epochs=epochs,
             shuffle=False,
@@ -202,7 +213,7 @@ def _train(
     return Trained(first, watch.probabilities, watch.test_seconds)
 
 
-class _EpochWatch(keras.callbacks.Callback):
+class EpochWatch(keras.callbacks.Callback):
     """At each epoch's end: tests the model, keeps a row of history and a checkpoint; stops at a bad loss."""
 
     def __init__(
@@ -215,8 +226,7 @@ class _EpochWatch(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.program, self.history, self.save, self.reporter = program, history, save, reporter
-        self.seed = settings.seed
-        self.examples = _examples(settings, len(program.arrays.train_images))
+        self.seed, self.examples = settings.seed, program.examples
         self.steps = -(-self.examples // settings.budget.batch_size)
         self.began = 0.0
         self.probabilities: np.ndarray | None = None
@@ -226,14 +236,19 @@ class _EpochWatch(keras.callbacks.Callback):
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        seconds = time.perf_counter() - self.began
+        self.epoch_ended(epoch, time.perf_counter() - self.began, logs["loss"], logs["accuracy"])
+        row = self.history[-1]
+        logs |= {"val_loss": row["test_loss"], "val_accuracy": row["test_accuracy"]}  # for callbacks that come after
+
+    def epoch_ended(self, epoch: int, seconds: float, loss: float, accuracy: float) -> None:
+        """`epoch` is counted from 0; loss and accuracy are means over its training images."""
         done = epoch + 1
         row: dict[str, float] = {
             "epoch": done,
             "step": done * self.steps,
             "examples": done * self.examples,
-            "train_loss": float(logs["loss"]),
-            "train_accuracy": float(logs["accuracy"]),
+            "train_loss": float(loss),
+            "train_accuracy": float(accuracy),
             "test_loss": float("nan"),
             "test_accuracy": float("nan"),
             "seconds": seconds,
@@ -247,7 +262,6 @@ class _EpochWatch(keras.callbacks.Callback):
             self.probabilities = test_pass(tested, arrays.test_images)
         self.test_seconds += time.perf_counter() - began
         row["test_loss"], row["test_accuracy"] = score(self.probabilities, arrays.test_labels)
-        logs |= {"val_loss": row["test_loss"], "val_accuracy": row["test_accuracy"]}  # for callbacks that come after
         self.save()
         self.reporter.epoch_done(row)
 
