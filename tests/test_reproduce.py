@@ -47,6 +47,8 @@ def test_the_quick_profile_from_nothing_and_again(tmp_path):
     results = tmp_path / "results" / "quick"
     verdicts = {f["id"]: f["verdict"] for f in json.loads((results / "findings.json").read_text())["findings"]}
     assert set(verdicts) >= {"F1", "F2", "F3", "F4", "F6"}
+    assert set(verdicts.values()) <= {"reproduced", "not reproduced", "inconclusive", "not run"}
+    assert {name for name, verdict in verdicts.items() if verdict == "not run"} <= {"F4-accuracy"}  # without CIFAR-10
     assert verdicts["F1"] == "reproduced"
     assert re.match(r"5 experiments, \d+ runs to do, \d+ at a time\n", done.stdout), done.stdout  # nothing to tell by
     assert done.stdout.strip().splitlines()[-1].endswith("report.html")
