@@ -74,7 +74,7 @@ def geometry(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Layers with sizes as TensorFlow floors them; None where the map gets too small."""
     side, channels = (32, 3) if settings["dataset"]["name"] == "cifar10" else (28, 1)
     model, pool = settings["model"], settings["pool"]
-    ratio = 2.0 if pool["kind"] == "max" else pool["ratio"]
+    ratio = pool.get("ratio", 2.0)
     depth, pools = model["conv_layers"], model["pools"] or model["conv_layers"]
     layers = [_layer("input", "input", side, channels)]
     for number in range(1, depth + 1):

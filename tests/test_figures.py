@@ -12,12 +12,13 @@ import record_factory as factory
 from fracpool import sample, table
 from fracpool.answer import answer
 from fracpool.figures import Figure, Figures, digits, draw_all
+from fracpool.findings import judge
 from fracpool.report import write_report
 
 
 def drawn(root: Path) -> Figures:
     results = table.read(root)
-    return draw_all(results, answer(results).swaps)
+    return draw_all(results, answer(results).swaps, judge(results))
 
 
 def named(figures: Figures, name: str) -> Figure:
@@ -175,3 +176,26 @@ def test_missing_predictions_leave_their_figures_out_and_are_named(tmp_path: Pat
 def test_strange_predictions_leave_their_figures_out(tmp_path: Path) -> None:
     with_predictions(tmp_path, {"fmp": {0: 200}})
     assert "mnist_swap-classes" not in names(drawn(tmp_path))
+
+
+# ---- rankings ----
+
+
+def test_a_ranking_shows_each_variant_from_the_highest_mean_down(tmp_path: Path) -> None:
+    kinds = {"max": 0.93, "average": 0.91, "fmp": 0.95}
+    rule = {"kind": "ranking", "title": "FMP", "variants": {"dataset.name": "mnist5k"}, "first": {"pool.kind": "fmp"}}
+    finding = {"claim": "c", "source": "s", "comparison": "k", "parts": [rule]}
+    configs = [factory.config(kind) for kind in kinds]
+    factory.sweep(
+        tmp_path, "poolings", configs, range(3), lambda c, rng: {"accuracy": kinds[c["pool"]["kind"]]}, {"P1": finding}
+    )
+    figure = named(drawn(tmp_path), "poolings-1-ranking")
+    assert "diamond" in figure.caption
+    places = figure.alt.partition(": ")[2].split("; ")
+    assert [place.split(", ")[-2:] for place in places] == [
+        ["95.00 %", "place 1"],
+        ["93.00 %", "place 2"],
+        ["91.00 %", "place 3"],
+    ]
+    write_report(tmp_path)
+    assert (tmp_path / "figures" / "poolings-1-ranking.svg").is_file()

@@ -48,7 +48,7 @@ def write(results: Results) -> Page:
     """Writes all files of the report into the folder that the results came from; returns what they show."""
     verdicts = findings.judge(results)
     said = answer(results)
-    drawn = figures.draw_all(results, said.swaps)
+    drawn = figures.draw_all(results, said.swaps, verdicts)
     page = _page(results, verdicts, said, drawn)
     table.write(results)
     table.write_file(results.root / "summary.csv", table.as_csv(summary(results)))
@@ -292,14 +292,13 @@ def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _place(number: int, row: Mapping[str, Any]) -> str:
-    """A line of a ranking."""
-    first, last = row["places"]
-    return (
-        f"{number}. {row['variant']}, {100 * row['mean']:.2f} % [{100 * row['low']:.2f}, {100 * row['high']:.2f}], "
-        f"place {first if first == last else f'{first} to {last}'}, probability of improvement on it "
-        f"{100 * row['improvement']:.0f} %"
-    )
+def _improvements(given: Mapping[str, Any]) -> list[str]:
+    """How often the one that was to be first is the better of two; the order itself is a figure."""
+    others = [row for row in given.get("ranking", ()) if row["variant"] != given["first"]]
+    if not others:
+        return []
+    chances = ", ".join(f"{row['variant']} {100 * row['improvement']:.0f} %" for row in others)
+    return [f"probability that a run of {given['first']} is better than one of: {chances}"]
 
 
 def _details(part: Part) -> list[str]:
@@ -310,7 +309,7 @@ def _details(part: Part) -> list[str]:
     if "p_for_holm" in given:
         holm = f" (Holm over {given['family']})" if given["family"] > 1 else ""
         told.append(f"p for {_p_value(given['p_for_holm'])}, against {_p_value(given['p_against_holm'])}{holm}")
-    told += [_place(number, row) for number, row in enumerate(given.get("ranking", ()), start=1)]
+    told += _improvements(given)
     test = given.get("mcnemar")
     if test:
         told.append(

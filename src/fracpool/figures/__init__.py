@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fracpool.answer import Contrast
-from fracpool.figures import classes, curves, digits, endings, gap, sizes, style, swaps
+from fracpool.figures import classes, curves, digits, endings, gap, rankings, sizes, style, swaps
 from fracpool.figures.endings import ending
 from fracpool.figures.style import Figure
+from fracpool.findings import Finding
 from fracpool.table import Experiment, Results
 
 __all__ = ["NAMES", "Figure", "Figures", "draw_all", "ending"]
@@ -17,7 +18,7 @@ __all__ = ["NAMES", "Figure", "Figures", "draw_all", "ending"]
 # How the files of figures end: what ends otherwise in the folder of figures is the user's own.
 NAMES = (
     "answer", "-budget", "-classes", "-confusion", "-digits", "-final-size", "-gap", "-layers", "-map", "-passes",
-    "-regions", "-sizes",
+    "-ranking", "-regions", "-sizes",
 )  # fmt: skip
 EACH = (
     curves.budget_figure, curves.passes_figure, endings.final_size_figure, endings.map_figure, sizes.sizes_figure,
@@ -37,21 +38,24 @@ class Figures:
         return chain(self.answer, self.pooling, self.gap, *self.experiments.values())
 
 
-def draw_all(results: Results, contrasts: Sequence[Contrast]) -> Figures:
+def draw_all(results: Results, contrasts: Sequence[Contrast], verdicts: Sequence[Finding]) -> Figures:
     """Draws what the results allow; a figure that they do not allow is left out."""
     with style.applied():
         return Figures(
             answer=[swaps.swap_figure(contrasts)] if contrasts else [],
             pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
             gap=_present(gap.gap_figure(results, contrasts)),
-            experiments={e.name: _of_experiment(results, e, contrasts) for e in results.experiments},
+            experiments={e.name: _of_experiment(results, e, contrasts, verdicts) for e in results.experiments},
         )
 
 
-def _of_experiment(results: Results, experiment: Experiment, contrasts: Sequence[Contrast]) -> list[Figure]:
+def _of_experiment(
+    results: Results, experiment: Experiment, contrasts: Sequence[Contrast], verdicts: Sequence[Finding]
+) -> list[Figure]:
     own = [contrast for contrast in contrasts if contrast.experiment == experiment.name]
     drawn = _present(*(draw(results, experiment) for draw in EACH))
-    return drawn + classes.class_figures(results, experiment, own)
+    ranked = rankings.ranking_figures(experiment, verdicts)
+    return drawn + ranked + classes.class_figures(results, experiment, own)
 
 
 def _present(*figures: Figure | None) -> list[Figure]:
