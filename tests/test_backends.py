@@ -107,8 +107,8 @@ def test_everything(backend):
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_other_poolings(backend):
-    run(backend, *PYTEST, str(HERE / "test_pool_layers.py"))
+def test_the_other_layers(backend):
+    run(backend, *PYTEST, str(HERE / "test_pool_layers.py"), str(HERE / "test_distortion.py"))
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -167,6 +167,24 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, kind):
     assert results(record) == whole
 
 
+def test_distorted_images_are_seeded_go_on_bit_for_bit_and_end_before_plain_epochs(tmp_path):
+    def made(folder: str, plain: int) -> Settings:
+        chosen = settings(tmp_path / folder)
+        chosen.model.centre, chosen.model.distort, chosen.model.pad_to = True, True, 36
+        chosen.budget.epochs, chosen.budget.plain_epochs = 3, plain
+        return chosen
+
+    whole = execute(made("whole", 1))
+    with pytest.raises(KeyboardInterrupt):
+        execute(made("parts", 1), StopAfter(2))
+    assert results(execute(made("parts", 1))) == results(whole)
+    always = execute(made("always", 0))
+    losses = [[row["train_loss"] for row in record.history()] for record in (whole, always)]
+    assert losses[0][:2] == losses[1][:2]
+    assert losses[0][2] != losses[1][2]
+    assert "distorted images" in whole.data["label"]
+
+
 def test_a_damaged_checkpoint_costs_only_its_epochs(tmp_path):
     whole = results(execute(settings(tmp_path / "whole")))
     made = settings(tmp_path / "parts")

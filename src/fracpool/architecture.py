@@ -19,7 +19,7 @@ class Layer:
     """One layer and the shape of its output.
 
     Attributes:
-        kind: input, pad, conv, batch_norm, activation, dropout, pool, flatten or dense.
+        kind: input, centre, pad, distort, conv, batch_norm, activation, dropout, pool, flatten or dense.
         units: Filters of a convolution, width of a dense layer, else 0.
         kernel: Side of a convolution's kernel, else 0.
         parameters: All weights, trainable or not.
@@ -81,9 +81,13 @@ def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int
             f"{model.conv_layers}; use fewer pools or more layers"
         )
     layers = _Stack(shape)
+    if model.centre:
+        layers.add("centre", "centre")
     side = _padded_side(model, pool, max(shape[:2]))
     if side is not None:
         layers.add("pad", "pad", height=side, width=side)
+    if model.distort:
+        layers.add("distort", "distort", parameters=1)
     for number in range(1, model.conv_layers + 1):
         _add_block(layers, number, model, pool, model.kernel, _has_pool(model, number))
     if model.k is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fracpool import poolings
 from fracpool.architecture import Layer, Network, dropout_rate, pool_at
+from fracpool.distortion import GREY, GrahamDistortion
 from fracpool.kept_regions import KeptRegions
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
 
@@ -20,26 +21,42 @@ NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for 
 TRAINING = 0  # the use of random streams; test passes use the number of their epoch, from 1
 
 
-def build(network: Network, model: ModelSettings, pool: PoolSettings, synchronized: bool = False) -> keras.Model:
+def build(
+    network: Network,
+    model: ModelSettings,
+    pool: PoolSettings,
+    synchronized: bool = False,
+    distorted_steps: int | None = None,
+) -> keras.Model:
     """The network as an uncompiled model from images (n, height, width, channels) to logits (n, classes).
 
-    `synchronized` takes the statistics of batch norm over all replicas.
+    `synchronized` takes the statistics of batch norm over all replicas; `distorted_steps` is how many steps of
+    training distort their images, where the model does (None: all).
     """
     first = network.layers[0]
     inputs = keras.Input((first.height, first.width, first.channels))
     outputs = inputs
     before = first
     for layer in network.layers[1:]:
-        outputs = _keras_layer(layer, before, model, pool, synchronized)(outputs)
+        outputs = _keras_layer(layer, before, model, pool, synchronized, distorted_steps)(outputs)
         before = layer
     return keras.Model(inputs, outputs)
 
 
 def _keras_layer(
-    layer: Layer, before: Layer, model: ModelSettings, pool: PoolSettings, synchronized: bool
+    layer: Layer,
+    before: Layer,
+    model: ModelSettings,
+    pool: PoolSettings,
+    synchronized: bool,
+    distorted_steps: int | None,
 ) -> keras.Layer:
     layers, name = keras.layers, layer.name
     match layer.kind:
+        case "centre":
+            return layers.Rescaling(255 / GREY, -1, name=name)
+        case "distort":
+            return GrahamDistortion(distorted_steps, seed=0, name=name)
         case "pad":
             return layers.ZeroPadding2D(_margins(before, layer), name=name)
         case "conv":
@@ -125,6 +142,8 @@ def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:
             return np.ones(shape, np.float32)
         case "bias" | "beta" | "moving_mean" | "mask":
             return np.zeros(shape, np.float32)
+        case "done":  # steps that distorted their images
+            return np.zeros(shape, np.int32)
         case "proportion":  # of the maximum in a mixed pool
             return np.full(shape, 0.5, np.float32)
     raise ValueError(f"variable {path}: no initial value is defined for it")

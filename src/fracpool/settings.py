@@ -77,6 +77,8 @@ class ModelSettings:
     dropout: float = 0.0
     dense: list[int] = field(default_factory=lambda: [128])
     dense_dropout: float = 0.0
+    centre: bool = False
+    distort: bool = False
     k: Optional[int] = None  # builds Graham's network, whose convolution n has k·n filters
     dropout_ramp: list[float] = field(default_factory=list)  # its rates, one for each convolution; []: none
 
@@ -95,6 +97,7 @@ class BudgetSettings:
     epochs: int = 10
     train_examples: Optional[int] = None  # None: the whole training set
     batch_size: int = 100
+    plain_epochs: int = 0  # the last ones, without model.distort
 
 
 @dataclass
@@ -216,6 +219,8 @@ def check(settings: Settings) -> None:
     require(model.activation in ACTIVATIONS, "model.activation", model.activation, one_of(ACTIVATIONS))
     require(0 <= model.dropout < 1, "model.dropout", model.dropout, "0 ≤ rate < 1")
     require(0 <= model.dense_dropout < 1, "model.dense_dropout", model.dense_dropout, "0 ≤ rate < 1")
+    allowed = "true with model.distort, whose background is grey"
+    require(model.centre or not model.distort, "model.centre", model.centre, allowed)
     if model.k is not None:
         _check_graham(model, s.pool)
     require(
@@ -233,6 +238,9 @@ def check(settings: Settings) -> None:
 
     require(1 <= budget.epochs <= 10**6, "budget.epochs", budget.epochs, "a whole number from 1 to 1000000")
     require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
+    plain, allowed = budget.plain_epochs, f"a whole number from 0 to budget.epochs={budget.epochs}"
+    require(0 <= plain <= budget.epochs, "budget.plain_epochs", plain, allowed)
+    require(model.distort or not plain, "budget.plain_epochs", plain, "0 without model.distort")
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
 

@@ -149,11 +149,13 @@ def _program_for(settings: Settings, network: Network, arrays: datasets.Arrays) 
         if _program is not None:
             _forget_program()
         examples, batch = _examples(settings, len(arrays.train_images)), settings.budget.batch_size
+        steps, budget = -(-examples // batch), settings.budget
+        distorted = (budget.epochs - budget.plain_epochs) * steps
         mirrored = settings.trainer.strategy == "mirrored"
         with devices.scope(settings.trainer):
-            model = models.build(network, settings.model, settings.pool, synchronized=mirrored)
+            model = models.build(network, settings.model, settings.pool, mirrored, distorted)
             model.compile(
-                optimizer=models.optimizer(settings.optimizer, -(-examples // batch), settings.budget.epochs),
+                optimizer=models.optimizer(settings.optimizer, steps, budget.epochs),
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
                 jit_compile=False,  # on CPUs convolutions are faster in oneDNN than in XLA
