@@ -71,6 +71,7 @@ WRONG = [
     ("trainer.strategy=parallel", ["trainer.strategy=parallel", "single, mirrored"]),
     ("trainer.strategy=mirrored trainer.devices=0", ["trainer.devices=0", "from 1"]),
     ("trainer.strategy=mirrored trainer.devices=101", ["trainer.devices=101", "budget.batch_size=100"]),
+    ("results_dir=s3://bucket/results", ["results_dir=s3://bucket/results", "a folder"]),
     ("model.distort=true", ["model.centre=False", "true with model.distort"]),
     ("budget.plain_epochs=11", ["budget.plain_epochs=11", "budget.epochs=10"]),
     ("budget.plain_epochs=2", ["budget.plain_epochs=2", "model.distort"]),

@@ -202,6 +202,8 @@ def check(settings: Settings) -> None:
     require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
     require(s.logger in LOGGERS, "logger", s.logger, one_of(LOGGERS))
     require(s.missing_data in ("error", "note"), "missing_data", s.missing_data, "error or note")
+    allowed = "a folder of this machine or a mounted one: object stores can neither create nor rename a file at once"
+    require("://" not in s.results_dir, "results_dir", s.results_dir, allowed)
     require(is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
     poolings.of(s.pool).check(s.pool)
     if s.task == "gradient":
