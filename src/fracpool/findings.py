@@ -355,14 +355,19 @@ def _check(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
         "limit": limits[0] if len(set(limits)) == 1 else sorted(set(limits)),
         "held": sum(held),
     }
-    part.seen = f"{'smallest' if above else 'largest'} {worst:.2g} over {len(values)} runs"
+    part.seen = f"{'smallest' if above else 'largest'} {_level(worst)} over {len(values)} runs"
     part.verdict = REPRODUCED if all(held) else NOT_REPRODUCED
     part.reason = f"{sum(held)} of {len(values)} runs hold it"
 
 
 def _limit_text(limits: Sequence[float]) -> str:
     low, high = min(limits), max(limits)
-    return f"{low:.2g}" if low == high else f"{low:.2g} to {high:.2g}"
+    return _level(low) if low == high else f"{_level(low)} to {_level(high)}"
+
+
+def _level(value: float) -> str:
+    """Two digits, or four where the difference to 1 counts: 1.8e-12, 0.9916."""
+    return f"{value:.4g}" if 0.9 <= value < 1 else f"{value:.2g}"
 
 
 def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
