@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Optional, cast
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from fracpool import environment, poolings
@@ -141,7 +140,9 @@ class Settings:
 
 
 def register() -> None:
-    """Makes the schema known to Hydra."""
+    """Makes the schema known to Hydra, which nothing else here needs: the report reads the defaults, too."""
+    from hydra.core.config_store import ConfigStore
+
     store = ConfigStore.instance()
     store.store(name="schema", node=Settings)
 

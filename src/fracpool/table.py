@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +24,7 @@ import pandas as pd
 from fracpool import poolings
 from fracpool.plain_text import text
 from fracpool.records import Record, RecordError, Store
+from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings
 
 COLUMNS = (
     "experiment", "variant", "dataset", "pool", "ratio", "conv_layers", "final_height", "final_width",
@@ -35,6 +36,11 @@ COUNTS = (
     "repeats", "test_examples",
 )  # fmt: skip
 TEST_PASSES = ("repeats", "test_shift")  # settings that follow from the pooling
+USUAL = {
+    f"{group}.{name}": value
+    for group, kind in (("model", ModelSettings), ("optimizer", OptimizerSettings), ("budget", BudgetSettings))
+    for name, value in asdict(kind()).items()
+}
 LOOSE = ""  # the name of the experiment that holds the runs of no experiment
 MOST_LAYERS = 10_000
 LEFTOVER_SECONDS = 3600.0  # no file takes as long to write
@@ -51,8 +57,12 @@ class Variant:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The config by dotted keys: {"pool.kind": "fmp", "model.conv_layers": 2, …}."""
-        return flatten(self.config)
+        """The config by dotted keys: {"pool.kind": "fmp", "model.conv_layers": 2, …}.
+
+        A field that came after the record was written has its default, which is what the record was made with.
+        """
+        later = {key: value for key, value in USUAL.items() if key.partition(".")[0] in self.config}
+        return {**later, **flatten(self.config)}
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:
@@ -88,8 +98,12 @@ class Variant:
 
     @cached_property
     def rest(self) -> dict[str, Any]:
-        """Its settings without those of the pooling: equal for networks that differ by their pooling only."""
-        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k not in TEST_PASSES}
+        """Its settings without those of the pooling, and without those that change nothing: equal for networks that
+        differ by their pooling only."""
+        idle = {*TEST_PASSES, "model.name"}
+        if not self.settings.get("model.batch_norm"):
+            idle.add("model.batch_norm_momentum")
+        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k not in idle}
 
 
 @dataclass(frozen=True)
@@ -503,7 +517,7 @@ def distinct_names(labelled: Sequence[tuple[str, Mapping[str, Any]]]) -> list[st
     differing = {label: _differing_keys(group) for label, group in groups.items()}
     names = []
     for label, settings in labelled:
-        extra = [_setting_text(key, settings.get(key)) for key in differing[label]]
+        extra = [_setting_text(key, settings[key]) for key in differing[label] if key in settings]
         names.append(text(", ".join([label, *extra])))
     return names
 
