@@ -69,6 +69,9 @@ WRONG = [
     ("budget.train_examples=0", ["budget.train_examples=0", "≥ 1"]),
     ("budget.train_examples=4001 dataset=mnist5k", ["budget.train_examples=4001", "4000"]),
     ("trainer.strategy=parallel", ["trainer.strategy=parallel", "single, mirrored"]),
+    ("trainer.others=[1,2]", ["trainer.others=[1, 2]", "-m seed=0,1,2"]),
+    ("-m trainer.others=[1,2]", ["trainer.others=[1, 2]", "-m seed=0,1,2"]),
+    ("trainer.at_once=0", ["trainer.at_once=0", "from 1"]),
     ("trainer.strategy=mirrored trainer.devices=0", ["trainer.devices=0", "from 1"]),
     ("trainer.strategy=mirrored trainer.devices=101", ["trainer.devices=101", "budget.batch_size=100"]),
     ("results_dir=s3://bucket/results", ["results_dir=s3://bucket/results", "a folder"]),
@@ -196,6 +199,13 @@ def test_a_backend_that_keras_does_not_have_is_refused(train, monkeypatch):
     result = train(*TINY)
     assert (result.code, result.out) == (2, "")
     assert result.err == "KERAS_BACKEND=numpi: must be one of tensorflow, jax, torch\n"
+
+
+def test_seeds_in_one_program_cannot_be_followed_by_a_logger(train, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    result = train(*TINY, "trainer=seeds", "logger=tensorboard")
+    assert result.code == 2
+    assert result.err.startswith("logger=tensorboard: must be none with trainer.strategy=seeds")
 
 
 def test_a_strategy_that_a_backend_does_not_have_is_refused(train, monkeypatch):

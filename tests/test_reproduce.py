@@ -50,6 +50,8 @@ def test_the_quick_profile_from_nothing_and_again(tmp_path):
     assert set(verdicts.values()) <= {"reproduced", "not reproduced", "inconclusive", "not run"}
     assert {name for name, verdict in verdicts.items() if verdict == "not run"} <= {"F4-accuracy"}  # without CIFAR-10
     assert verdicts["F1"] == "reproduced"
+    for name in ("report.md", "report.html", "runs.csv", "summary.csv"):
+        assert (results / name).stat().st_size > 500, name
     assert re.match(r"5 experiments, \d+ runs to do, \d+ at a time\n", done.stdout), done.stdout  # nothing to tell by
     assert done.stdout.strip().splitlines()[-1].endswith("report.html")
     first = {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()}

@@ -92,6 +92,34 @@ def test_seeds_that_were_stopped_at_different_epochs_go_on(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+FAILING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from dataclasses import replace
+from test_runs import settings
+from fracpool import progress, runner, together
+
+def no_step(*arguments):
+    raise MemoryError("no room for the images")
+
+together._step_of_all = no_step
+made = settings(sys.argv[2])
+made.trainer.strategy = "seeds"
+runs = [runner.plan(replace(made, seed=seed)) for seed in (0, 1)]
+outcomes = runner.execute_together(runs, progress.Reporter())
+assert [outcome.status for outcome in outcomes] == ["failed", "failed"], outcomes
+for run in runs:
+    record = run.store.find(run.run_id)
+    assert record.data["error"]["message"] == "no room for the images"
+    assert record.data["metrics"]["test_accuracy"] is None
+"""
+
+
+def test_what_ends_the_program_is_the_failure_of_each_of_its_seeds(tmp_path):
+    done = jax("-c", FAILING, str(Path(__file__).parent), str(tmp_path))
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_seeds_that_diverge_are_recorded_as_such(tmp_path):
     rates = ["optimizer=sgd", "optimizer.schedule=constant", "optimizer.learning_rate=1e30"]
     done = sweep(tmp_path, "pool=max", *rates, "seed=0,1", "trainer=seeds")

@@ -63,7 +63,7 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
         return []
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    for stream in random_streams(model).values():
+    for stream in random_streams(model).values():  # what is kept is the first replica's
         set_stream(stream, stream.numpy())
     return history
 

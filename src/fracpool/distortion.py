@@ -80,7 +80,7 @@ class GrahamDistortion(keras.layers.Layer):
         result to places in the image: the inverse of the distortion, about the middle of the image."""
         count, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         x_scale, y_scale = (1 + self._uniform(count, self.stretch) for _ in range(2))
-        x_scale = x_scale * ops.sign(self._uniform(count, 1.0))  # half of them mirrored
+        x_scale = x_scale * ops.where(self._uniform(count, 1.0) < 0, -1.0, 1.0)  # half of them mirrored
         way = random.uniform((count,), 0.0, 3.0, seed=self.seed_generator)
         angle = self._uniform(count, self.slant)
         turned = way >= 2

@@ -56,6 +56,7 @@ def config(settings: Settings) -> dict[str, Any]:
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     passes, shift = test_passes(settings)
+    backend = environment.backend()
     return {
         "task": settings.task,
         "dataset": {"name": settings.dataset.name},
@@ -65,7 +66,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "budget": asdict(settings.budget),
         "repeats": passes,
         **({"test_shift": shift} if shift else {}),
-        **({"backend": environment.backend()} if environment.backend() != "tensorflow" else {}),
+        **({"backend": backend} if backend != "tensorflow" else {}),
         **({"trainer": _trainer(settings.trainer)} if settings.trainer.strategy != "single" else {}),
     }
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -107,31 +108,36 @@ def plan(settings: Settings) -> PlannedRun:
 
 def execute(planned: PlannedRun, reporter: progress.Reporter) -> Outcome:
     """Carries a run out, unless its record is there or another process is at it."""
-    record = planned.finished()
-    if record is not None:
-        return outcome_of(record, skipped=True, seconds=0.0)
-    compute = quiet_import.load("fracpool.gradient" if planned.settings.task == "gradient" else "fracpool.training")
-    quiet_import.load("fracpool.threads").use(planned.settings.threads)
-    quiet_import.load("fracpool.devices").check(planned.settings.trainer)
-    with claims.claim(planned.claim) as mine:
-        if not mine:
-            return _elsewhere(planned)
-        record = planned.finished()  # another process may have ended it just before
-        return outcome_of(record, skipped=True, seconds=0.0) if record else _compute(planned, compute.run, reporter)
+    return execute_together([planned], reporter)[0]
 
 
-def execute_together(planned: list[PlannedRun], reporter: progress.Reporter) -> list[Outcome]:
-    """Carries out the runs of several seeds of a variant in one program; as `execute`, for each."""
-    compute, together = (quiet_import.load(f"fracpool.{name}") for name in ("training", "together"))
-    with contextlib.ExitStack() as claimed:
-        mine = [p for p in planned if claimed.enter_context(claims.claim(p.claim))]
-        outcomes = {p.key: _elsewhere(p) for p in planned if p not in mine}
-        done = {p.key: record for p in mine if (record := p.finished()) is not None}
-        outcomes |= {key: outcome_of(record, skipped=True, seconds=0.0) for key, record in done.items()}
-        left = [p for p in mine if p.key not in done]
-        run = partial(compute.run, group=together.Group({str(p.run_id): p.settings for p in left}))
-        outcomes |= {p.key: _compute(p, run, reporter) for p in left}
+def execute_together(planned: Sequence[PlannedRun], reporter: progress.Reporter) -> list[Outcome]:
+    """The same for runs that differ in their seed alone; with trainer.strategy=seeds one program trains them."""
+    outcomes = _finished(planned)
+    left = [p for p in planned if p.key not in outcomes]
+    if left:
+        settings = left[0].settings
+        compute = quiet_import.load("fracpool.gradient" if settings.task == "gradient" else "fracpool.training")
+        quiet_import.load("fracpool.threads").use(settings.threads)
+        quiet_import.load("fracpool.devices").check(settings.trainer)
+        with contextlib.ExitStack() as claimed:
+            mine = [p for p in left if claimed.enter_context(claims.claim(p.claim))]
+            outcomes |= {p.key: _elsewhere(p) for p in left if p not in mine}
+            outcomes |= _finished(mine)  # another process may have ended them just before
+            to_do = [p for p in mine if p.key not in outcomes]
+            run = _in_one_program(compute, to_do) if settings.trainer.strategy == "seeds" else compute.run
+            outcomes |= {p.key: _compute(p, run, reporter) for p in to_do}
     return [outcomes[p.key] for p in planned]
+
+
+def _finished(planned: Sequence[PlannedRun]) -> dict[str, Outcome]:
+    found = {p.key: p.finished() for p in planned}
+    return {key: outcome_of(record, skipped=True, seconds=0.0) for key, record in found.items() if record is not None}
+
+
+def _in_one_program(compute: ModuleType, planned: Sequence[PlannedRun]) -> Callable[..., Record]:
+    together = quiet_import.load("fracpool.together")
+    return partial(compute.run, group=together.Group({str(p.run_id): p.settings for p in planned}))
 
 
 def _compute(planned: PlannedRun, run: Callable[..., Record], reporter: progress.Reporter) -> Outcome:
@@ -158,23 +164,28 @@ class Stop(BaseException):
         self.error = error
 
 
-def job(config: DictConfig) -> Outcome | list[Outcome] | None:
-    """Hydra's task function: one run, or those of several seeds that share a program."""
+def job(config: DictConfig) -> list[Outcome]:
+    """Hydra's task function: one run, or in a sweep those of several seeds that share a program."""
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         settings, _ = from_config(config, sweep=in_sweep)
         if in_sweep:  # planned and checked by the sweeper, in this process or in the one that launched this
-            if settings.trainer.strategy == "seeds":
-                seeds = [settings.seed, *settings.trainer.others]
-                return execute_together([plan(replace(settings, seed=seed)) for seed in seeds], progress.current())
-            return execute(plan(settings), progress.current())
+            seeds = [settings.seed, *settings.trainer.others]
+            return execute_together([plan(replace(settings, seed=seed)) for seed in seeds], progress.current())
         _single(settings)
-        return None
+        return []
     except (SettingsError, StorageError) as error:
         raise Stop(error) from error
 
 
+def refuse_others(settings: Settings) -> None:
+    """Seeds of one program are for a sweep to hand to its jobs, not for a command line."""
+    others = settings.trainer.others
+    require(not others, "trainer.others", others, "[], which a sweep fills in; give the seeds as in -m seed=0,1,2")
+
+
 def _single(settings: Settings) -> None:
+    refuse_others(settings)
     if settings.experiment.name:
         print(f"One run of the experiment {settings.experiment.name}; add -m to run all of it.")
     if not settings.plan and settings.task == "train":
@@ -187,8 +198,7 @@ def _single(settings: Settings) -> None:
     prepare_folder(planned.store)
     tracking.prepare(settings, planned.store.root)
     with progress.reporting("run", 1, planned.work) as reporter:
-        together = settings.trainer.strategy == "seeds"
-        outcome = execute_together([planned], reporter)[0] if together else execute(planned, reporter)
+        outcome = execute(planned, reporter)
     if outcome.status == ELSEWHERE:
         print(f"not run, another process is at it: {outcome.label}, seed {outcome.seed}")
         return

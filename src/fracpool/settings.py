@@ -248,6 +248,8 @@ def check(settings: Settings) -> None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
 
     _check_trainer(s.trainer, budget.batch_size)
+    followed = s.trainer.strategy != "seeds" or s.logger == "none"
+    require(followed, "logger", s.logger, "none with trainer.strategy=seeds, whose runs the loggers cannot tell apart")
 
 
 def test_passes(settings: Settings) -> tuple[int, int]:

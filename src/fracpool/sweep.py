@@ -33,7 +33,7 @@ from fracpool import datasets, environment, forecast, identity, launchers, progr
 from fracpool.claims import is_free
 from fracpool.description import maker, maker_of, now
 from fracpool.records import Record, Store
-from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, prepare_folder
+from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, prepare_folder, refuse_others
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
 
 POLL_SECONDS = 2.0
@@ -217,6 +217,7 @@ def _all_settings(composer: _Composer, grid: list[list[Override]]) -> Iterator[t
             yield replace(known[without_seed], seed=seed), overrides
             continue
         settings, _ = from_config(composer.compose(point), sweep=True)
+        refuse_others(settings)
         known[without_seed] = settings
         yield settings, overrides
 
@@ -320,8 +321,9 @@ def _for_a_worker(settings: Settings, threads: int | None) -> list[str]:
 def _values(job_return: JobReturn) -> list[Outcome]:
     if job_return.status != JobStatus.COMPLETED:  # an error of fracpool: errors of a run are in its record
         raise job_return._return_value
-    value = job_return.return_value
-    return value if isinstance(value, list) else [value]
+    outcomes = job_return.return_value
+    assert isinstance(outcomes, list)
+    return outcomes
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class Group:
         self.first: dict[str, int] = {}
         self.states: dict[str, State] = {}
         self.diverged: dict[str, Diverged] = {}
+        self.failed: Exception | None = None
 
     def train(
         self,
@@ -51,16 +52,26 @@ class Group:
         reporter: Reporter,
     ) -> Trained:
         """What `fracpool.training.train` does, for one of the runs."""
-        if not self.watches:
-            self._begin(program, store, reporter)
-            for first in sorted(set(self.first.values())):  # those that were stopped at the same epoch go on together
-                self._train_from(first, program, settings)
+        if not self.watches and self.failed is None:
+            try:
+                self._train_all(program, settings, store, reporter)
+            except Exception as error:
+                self.failed = error
+        if self.failed is not None:  # it is what came of each of them
+            raise self.failed
         watch = self.watches[run_id]
         history += watch.history
         if run_id in self.diverged:
             raise self.diverged[run_id]
         _set_state(program.model, self.states[run_id])
         return Trained(self.first[run_id], watch.probabilities, watch.test_seconds)
+
+    def _train_all(self, program: Program, settings: Settings, store: Store, reporter: Reporter) -> None:
+        self._begin(program, store, reporter)
+        for first in sorted(set(self.first.values())):  # those that were stopped at the same epoch go on together
+            if first:
+                reporter.note(f"goes on after epoch {first} of {settings.budget.epochs}")
+            self._train_from(first, program, settings)
 
     def _begin(self, program: Program, store: Store, reporter: Reporter) -> None:
         model = program.model
