@@ -1,11 +1,13 @@
 """What sweeps cost beside their trainings, by number of runs and of workers: trainings only wait here.
 
-    python benchmarks/scaling.py RUNS [--engine serial|joblib|ray] [--workers N] [--seconds S]
+    python benchmarks/scaling.py RUNS [--engine serial|joblib|ray|slurm] [--workers N] [--seconds S]
 
 A sweep of RUNS runs (half max pool, half FMP, one seed after another) in a folder of its own, then the same sweep
 again, which finds all done, and the table over its records. `seconds` is how long each training waits. Prints one line
 of JSON: wall and CPU seconds (of all processes), and per run; efficiency is the waiting that was wanted, over workers
-times the time from the first record to the last.
+times the time from the first record to the last. `starting` is the time from the command to the first record, and
+`engine_starting` what an empty task of the engine takes by itself. Ray is started anew for each sweep; a Slurm has to
+be up (`python tests/slurm_cluster.py FOLDER`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ LAUNCHERS = {
     "serial": [],
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs={workers}"],
     "ray": ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus={workers}"],
+    "slurm": ["hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1"],
+}
+EMPTY_TASKS = {
+    "ray": [sys.executable, "-c", "import ray; ray.init(); ray.get(ray.remote(lambda: None).remote())"],
+    "slurm": ["sbatch", "--wait", "--output=/dev/null", "--wrap", "true"],
 }
 TABLE = "import sys, pathlib; from fracpool import table; table.write(table.read(pathlib.Path(sys.argv[1])))"
 
@@ -45,11 +52,14 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     grid = ["dataset=mnist5k", "pool=max,fmp", f"seed=range(0,{arguments.runs // 2})", "threads=1"]
     sweep = ["-m", "fracpool.train", "-m", *grid, *launcher, f"results_dir={folder}", "~hydra.callbacks.report"]
     seconds = arguments.seconds
-    wall, cpu = timed(sweep, seconds)
+    empty = EMPTY_TASKS.get(arguments.engine)
+    engine_starting = timed(empty, 0)[0] if empty else None
+    began = time.time()
+    wall, cpu = timed([sys.executable, *sweep], seconds)
     ends = sorted(file.stat().st_mtime for file in folder.glob("mine/runs/*/record.json"))
     assert len(ends) == arguments.runs, f"{len(ends)} of {arguments.runs} runs"
-    again, _ = timed(sweep, seconds)
-    table, _ = timed(["-c", TABLE, str(folder / "mine")], seconds)
+    again, _ = timed([sys.executable, *sweep], seconds)
+    table, _ = timed([sys.executable, "-c", TABLE, str(folder / "mine")], seconds)
     between = ends[-1] - ends[0]
     return {
         "engine": arguments.engine,
@@ -57,6 +67,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
         "runs": arguments.runs,
         "training_seconds": seconds,
         "wall_seconds": round(wall, 1),
+        "starting_seconds": round(ends[0] - began - seconds, 1),
+        "engine_starting_seconds": round(engine_starting, 1) if engine_starting else None,
         "cpu_seconds": round(cpu, 1),
         "runs_per_second": round((len(ends) - 1) / between, 2),
         "cpu_ms_per_run": round(1000 * cpu / len(ends), 1),
@@ -67,11 +79,11 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
 
 
 def timed(command: list[str], seconds: float) -> tuple[float, float]:
-    """Wall and CPU seconds of a Python command and all that it starts and waits for."""
+    """Wall and CPU seconds of a command and all that it starts and waits for."""
     trivial = str(Path(__file__).parent / "trivial")
     environment = os.environ | {"PYTHONPATH": trivial, "TRIVIAL_SECONDS": str(seconds)}
     began, before = time.perf_counter(), _cpu()
-    subprocess.run([sys.executable, *command], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began, _cpu() - before
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fracpool import architecture
 from fracpool.poolings import POOLINGS
-from fracpool.settings import ImpossibleNetwork, ModelSettings, PoolSettings
+from fracpool.settings import ImpossibleNetwork, ModelSettings, OptimizerSettings, PoolSettings
 
 FILLED = {"ratio": 1.47, "pseudo_random": False, "overlapping": False, "regions_per": "batch", "grid": 4}
 FMP = {"kind": "fmp", "pseudo_random": False, "overlapping": False, "regions_per": "batch"}
@@ -34,6 +34,25 @@ def test_pools_are_spread_evenly():
     model = ModelSettings(conv_layers=6, pools=3)
     network = architecture.network(model, PoolSettings(), (32, 32, 3), 10)
     assert [layer.name for layer in network.layers if layer.kind == "pool"] == ["pool2", "pool4", "pool6"]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_averaged_weights_are_the_exponential_average_of_the_steps(name):
+    import keras
+
+    from fracpool import models
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    chosen = OptimizerSettings(name=name, learning_rate=0.1, average=0.8)
+    model.compile(optimizer=models.optimizer(chosen, 1, 5), loss="mse")
+    average = 0
+    for step in range(5):
+        model.train_on_batch(np.full((4, 3), step), np.ones((4, 2)))
+        (weights, _) = model.get_weights()
+        average = weights if step == 0 else 0.8 * average + 0.2 * weights
+    with models.averaged(model):
+        np.testing.assert_allclose(model.get_weights()[0], average, rtol=1e-5)
+    np.testing.assert_array_equal(model.get_weights()[0], weights)
 
 
 EVERY_POOL = [PoolSettings(kind=kind, **FILLED) for kind in POOLINGS]

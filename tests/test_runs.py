@@ -185,6 +185,24 @@ def test_distorted_images_are_seeded_go_on_bit_for_bit_and_end_before_plain_epoc
     assert "distorted images" in whole.data["label"]
 
 
+def test_averaged_weights_are_tested_and_go_on_bit_for_bit(tmp_path):
+    def made(folder: str, average: float) -> Settings:
+        chosen = settings(tmp_path / folder)
+        chosen.budget.epochs, chosen.optimizer.average = 3, average
+        return chosen
+
+    averaged = execute(made("averaged", 0.9))
+    for epoch in (1, 2, 3):  # after the last one, only the tests are left
+        with pytest.raises(KeyboardInterrupt):
+            execute(made("parts", 0.9), StopAfter(epoch))
+    assert results(execute(made("parts", 0.9))) == results(averaged)
+    assert averaged.data["label"].endswith("averaged weights")
+    last, plain = averaged.history()[-1], execute(made("plain", 0.0)).history()[-1]
+    assert last["test_accuracy"] == averaged.data["metrics"]["test_accuracy"]
+    assert last["train_loss"] == plain["train_loss"]  # what is tested is another thing, the training is not
+    assert last["test_loss"] != plain["test_loss"]
+
+
 def test_a_damaged_checkpoint_costs_only_its_epochs(tmp_path):
     whole = results(execute(settings(tmp_path / "whole")))
     made = settings(tmp_path / "parts")

@@ -1,4 +1,5 @@
-"""The wheel, in an environment of its own outside the checkout: the layer alone, the commands, a user's own configs."""
+"""The wheel, in an environment of its own outside the checkout: the layer alone, the commands, a user's own configs.
+And the checkout in an environment of the user's."""
 
 import os
 import shutil
@@ -23,8 +24,7 @@ HARNESS = (
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built by way of the source distribution, as `python -m build` does, from a copy of the sources alone."""
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("sources")
     for name in SOURCES:
         place = ROOT / name
@@ -33,23 +33,32 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(place, copy / name, ignore=ignored)
         else:
             shutil.copy(place, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(sources: Path) -> Path:
+    """Built by way of the source distribution, as `python -m build` does, from a copy of the sources alone."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist"]
-    built = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300)
+    built = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=300)
     assert built.returncode == 0, built.stdout + built.stderr
-    (found,) = (copy / "dist").glob("*.whl")
+    (found,) = (sources / "dist").glob("*.whl")
     return found
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """bin/ of a new environment with the wheel; its dependencies are those of this one, without the checkout."""
-    folder = tmp_path_factory.mktemp("environment")
+    """bin/ of a new environment with the wheel."""
+    return _environment_with(tmp_path_factory.mktemp("environment"), str(wheel))
+
+
+def _environment_with(folder: Path, *what: str) -> Path:
+    """bin/ of a new environment; its dependencies are those of this one, without the checkout."""
     venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--quiet", str(wheel)]
-    subprocess.run(install, check=True, timeout=300)
     (site,) = (folder / "lib").glob("python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")  # a path: its own .pth are not read
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--ignore-installed", *what], check=True, timeout=300)
     return folder / "bin"
 
 
@@ -125,3 +134,9 @@ def test_the_quick_profile_is_reproduced(environment, tmp_path):
     overrides = [word for override in small for word in ("--override", override)]
     done = run(environment, tmp_path, "python", "-m", "fracpool.reproduce", "quick", "--only", "mnist_swap", *overrides)
     assert done.stdout.splitlines()[-1] == f"Open {tmp_path / 'results' / 'quick' / 'report.html'}"
+
+
+def test_hydra_finds_the_sweeper_of_an_editable_checkout(sources, tmp_path):
+    environment = _environment_with(tmp_path / "environment", "--editable", str(sources))
+    planned = run(environment, tmp_path, "fracpool-train", "-m", *TINY, "seed=0,1", "plan=true")
+    assert "2 runs" in planned.stdout

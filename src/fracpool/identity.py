@@ -152,12 +152,12 @@ def label(settings: Settings) -> str:
     if model.k is not None:
         dropout = [f"dropout to {max(model.dropout_ramp):g}"] if any(model.dropout_ramp) else []
         mode = pool.partition(f"{settings.pool.ratio:.4g} ")[2]
-        return ", ".join([architecture.notation(model, settings.pool), mode, *dropout, *_of_images(model)])
+        return ", ".join([architecture.notation(model, settings.pool), mode, *dropout, *_of_training(settings)])
     pools = "" if model.pools in (None, model.conv_layers) else f"{model.pools} × "
     extras = [
         *(["batch norm"] if model.batch_norm else []),
         *([f"dropout {model.dropout:g}"] if model.dropout else []),
-        *_of_images(model),
+        *_of_training(settings),
         *(["1×1 convolutions"] if model.pointwise else []),
         *([f"padded to {model.pad_to}×{model.pad_to}"] if model.pad_to else []),
         *([f"mirrored on {settings.trainer.devices} devices"] if settings.trainer.strategy == "mirrored" else []),
@@ -166,8 +166,10 @@ def label(settings: Settings) -> str:
     return ", ".join([f"{model.conv_layers} conv", f"{pools}{pool}", *extras])
 
 
-def _of_images(model: ModelSettings) -> list[str]:
-    return ["distorted images"] if model.distort else ["centred images"] if model.centre else []
+def _of_training(settings: Settings) -> list[str]:
+    model = settings.model
+    images = ["distorted images"] if model.distort else ["centred images"] if model.centre else []
+    return [*images, *(["averaged weights"] if settings.optimizer.average else [])]
 
 
 @lru_cache(maxsize=1)

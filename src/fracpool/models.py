@@ -198,6 +198,27 @@ def optimizer(settings: OptimizerSettings, steps_per_epoch: int, epochs: int) ->
         rate = keras.optimizers.schedules.ExponentialDecay(
             rate, steps_per_epoch, float(np.exp(-settings.decay)), staircase=True
         )
+    average = {"use_ema": settings.average > 0, "ema_momentum": settings.average}
     if settings.name == "adam":
-        return keras.optimizers.Adam(rate)
-    return keras.optimizers.SGD(rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        return keras.optimizers.Adam(rate, **average)
+    return keras.optimizers.SGD(rate, momentum=settings.momentum, nesterov=settings.momentum > 0, **average)
+
+
+@contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """The running averages of the weights in their place; the weights themselves where none are kept."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    kept = [variable.numpy() for variable in model.trainable_variables]
+    take_averages(model)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, kept, strict=True):
+            variable.assign(value)
+
+
+def take_averages(model: keras.Model) -> None:
+    """Ends training: the weights become their running averages, where the optimizer keeps such."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)

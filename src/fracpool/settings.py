@@ -89,6 +89,7 @@ class OptimizerSettings:
     momentum: float = 0.9
     schedule: str = "constant"
     decay: float = 0.0  # exponential schedule: learning rate · e^(−decay · epoch)
+    average: float = 0.0  # what a step leaves of the average of weights, which is tested; 0: the weights are
 
 
 @dataclass
@@ -238,6 +239,7 @@ def check(settings: Settings) -> None:
     require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "0 ≤ momentum < 1")
     require(optimizer.schedule in SCHEDULES, "optimizer.schedule", optimizer.schedule, one_of(SCHEDULES))
     require(0 <= optimizer.decay < math.inf, "optimizer.decay", optimizer.decay, "a number ≥ 0")
+    require(0 <= optimizer.average < 1, "optimizer.average", optimizer.average, "0 (none) or below 1, e.g. 0.999")
 
     require(1 <= budget.epochs <= 10**6, "budget.epochs", budget.epochs, "a whole number from 1 to 1000000")
     require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")

@@ -103,6 +103,7 @@ def run(
         program = _program_for(settings, network, arrays)
         training = train if group is None else group.train
         trained = training(program, settings, history, store, run_id, reporter)
+        models.take_averages(program.model)
         predictions, metrics, test_seconds = _test(program, settings, arrays, history, trained.probabilities)
         outcome["resumed_at_epoch"] = trained.first
         computing = sum(row["seconds"] for row in history[trained.first :]) + trained.test_seconds + test_seconds
@@ -260,7 +261,7 @@ class EpochWatch(keras.callbacks.Callback):
             raise Diverged(f"the training loss was {row['train_loss']} in epoch {done}")
         began = time.perf_counter()
         tested, arrays = self.program.tested, self.program.arrays
-        with models.test_streams(tested, self.seed, done):
+        with models.averaged(self.program.model), models.test_streams(tested, self.seed, done):
             self.probabilities = test_pass(tested, arrays.test_images)
         self.test_seconds += time.perf_counter() - began
         row["test_loss"], row["test_accuracy"] = score(self.probabilities, arrays.test_labels)
