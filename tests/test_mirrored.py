@@ -94,3 +94,13 @@ def test_a_process_that_computes_on_one_device_says_that_it_cannot_take_more(tmp
     assert "start a new one" in line
     (record,) = Store(tmp_path / "mine").read().records
     assert "trainer" not in record.data["config"]
+
+
+def test_more_gpus_than_there_are_are_refused_before_anything_runs(train, folder, monkeypatch):
+    import tensorflow as tf
+
+    listed = tf.config.list_physical_devices
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"] if kind == "GPU" else listed(kind))
+    wrong = train("-m", *TINY, *MIRRORED, "seed=0,1")
+    assert (wrong.code, wrong.err) == (2, "trainer.devices=2: must be at most 1, the GPUs of this machine\n")
+    assert not list(folder.rglob("record.json"))
