@@ -29,6 +29,19 @@ def test_no_image_is_in_both_parts():
     assert not train & {image.tobytes() for image in arrays.test_images}
 
 
+def test_held_out_images_are_tested_on_and_not_trained_on():
+    settings = DatasetSettings("mnist5k", held_out=600)
+    whole, split = datasets.load(SAMPLE), datasets.load(settings)
+    known = datasets.describe(settings)
+    assert (known.train_examples, known.test_examples) == (3400, 600)
+    assert (len(split.train_images), len(split.test_images)) == (3400, 600)
+    together = np.concatenate([split.train_images, split.test_images])
+    assert sorted(i.tobytes() for i in together) == sorted(i.tobytes() for i in whole.train_images)
+    pairs = dict(zip((i.tobytes() for i in whole.train_images), whole.train_labels, strict=True))
+    assert [pairs[image.tobytes()] for image in split.test_images] == split.test_labels.tolist()
+    assert datasets.load(settings) is split
+
+
 def labels_of(seed: int, first_epoch: int, batches: int, examples: int = 50) -> list[list[int]]:
     made = datasets.TrainingBatches(datasets.load(SAMPLE), examples, 20).of(seed, first_epoch)
     return [labels.numpy().tolist() for _, labels in made.take(batches)]

@@ -115,6 +115,17 @@ def test_a_record_may_keep_classes_only(folder):
     assert record.data["metrics"]["test_accuracy"] == pytest.approx(accuracy)
 
 
+def test_held_out_images_make_another_run_which_says_so(train, folder):
+    for held_out in ([], ["dataset.held_out=500"]):
+        result = train(*TINY, "pool=max", *held_out)
+        assert result.code == 0, result.err
+    records = {len(record.predictions()["labels"]): record for record in Store(folder / "results/mine").read().records}
+    assert sorted(records) == [500, 1000]
+    assert "held-out" not in records[1000].data["label"]
+    assert records[500].data["label"].endswith("on held-out images")
+    assert "dataset.held_out=500" in records[500].data["command"]
+
+
 def test_a_run_with_its_record_is_skipped(train):
     train(*TINY, "pool=max")
     result = train(*TINY, "pool=max")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,19 @@ DATASETS = {
 
 
 def describe(settings: DatasetSettings) -> Dataset:
-    """The facts of a data set; SettingsError for an unknown name."""
+    """The facts of a data set, as it is split; SettingsError for an unknown name."""
     if settings.loader:
-        return _describe_own(settings.name, settings.loader)
-    if settings.name not in DATASETS:
+        whole = _describe_own(settings.name, settings.loader)
+    else:
         allowed = f"{one_of(DATASETS)}, or name a data set of your own with dataset.loader"
-        raise SettingsError(f"dataset.name={settings.name}: must be {allowed}")
-    return DATASETS[settings.name]
+        require(settings.name in DATASETS, "dataset.name", settings.name, allowed)
+        whole = DATASETS[settings.name]
+    if settings.held_out is None:
+        return whole
+    left = whole.train_examples - settings.held_out
+    allowed = f"null, or from 1 to {whole.train_examples - 1}, less than dataset={whole.name} has to train on"
+    require(settings.held_out >= 1 and left >= 1, "dataset.held_out", settings.held_out, allowed)
+    return replace(whole, train_examples=left, test_examples=settings.held_out)
 
 
 def missing(settings: DatasetSettings) -> str | None:
@@ -110,10 +116,9 @@ def obtain(settings: DatasetSettings) -> None:
 
 
 def load(settings: DatasetSettings) -> Arrays:
-    """The whole data set in memory (read once per process)."""
-    if settings.loader:
-        return _load_own(settings.loader)
-    return _load(settings.name, str(_tfds_root(settings)))
+    """The data in memory (read once per process). With `held_out` the test images are so many of the training images,
+    the same for all seeds, drawn without regard to class; training goes without them."""
+    return _load_split(settings.name, str(_tfds_root(settings)), settings.loader, settings.held_out)
 
 
 class TrainingBatches:
@@ -176,6 +181,16 @@ def _order(seed: Any, epoch: Any, examples: int) -> Any:
 
     of_epoch = tf.cast(tf.stack([seed, epoch]), tf.int64)
     return tf.random.experimental.stateless_shuffle(tf.range(examples), seed=of_epoch)
+
+
+@lru_cache(maxsize=1)
+def _load_split(name: str, root: str, loader: str | None, held_out: int | None) -> Arrays:
+    whole = _load_own(loader) if loader else _load(name, root)
+    if held_out is None:
+        return whole
+    images, labels = whole.train_images, whole.train_labels
+    out, kept = np.split(np.random.default_rng(0).permutation(len(labels)), [held_out])
+    return Arrays(images[kept], labels[kept], images[out], labels[out])
 
 
 @lru_cache(maxsize=1)

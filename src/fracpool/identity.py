@@ -56,10 +56,10 @@ def config(settings: Settings) -> dict[str, Any]:
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     passes, shift = test_passes(settings)
-    backend = environment.backend()
+    backend, held_out = environment.backend(), settings.dataset.held_out
     return {
         "task": settings.task,
-        "dataset": {"name": settings.dataset.name},
+        "dataset": {"name": settings.dataset.name, **({"held_out": held_out} if held_out else {})},
         "pool": pool,
         "model": asdict(settings.model),
         "optimizer": asdict(settings.optimizer),
@@ -169,7 +169,8 @@ def label(settings: Settings) -> str:
 def _of_training(settings: Settings) -> list[str]:
     model = settings.model
     images = ["distorted images"] if model.distort else ["centred images"] if model.centre else []
-    return [*images, *(["averaged weights"] if settings.optimizer.average else [])]
+    averaged = ["averaged weights"] if settings.optimizer.average else []
+    return [*images, *averaged, *(["on held-out images"] if settings.dataset.held_out else [])]
 
 
 @lru_cache(maxsize=1)

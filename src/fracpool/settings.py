@@ -43,6 +43,7 @@ class DatasetSettings:
     name: str = "mnist"
     data_dir: Optional[str] = None  # TFDS folder; None: TFDS_DATA_DIR, then TFDS' own default
     loader: Optional[str] = None  # a data set of one's own: module.name of a function that returns it
+    held_out: Optional[int] = None  # training images to test on in place of the test set, to choose settings by
 
 
 @dataclass
