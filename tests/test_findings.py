@@ -241,9 +241,12 @@ def test_f4_ends_at_3x3_and_its_accuracy_is_not_run_and_says_why(quick: dict[str
 
 
 def test_equal_final_sizes_are_matched_deep_against_shallow(quick: dict[str, findings.Finding]) -> None:
-    pairs = {(p.numbers["a"], p.numbers["b"]) for p in quick["F5-depth"].parts}
+    found = quick["F5-depth"]
+    pairs = {(p.numbers["a"], p.numbers["b"]) for p in found.counted}
     assert ("4 conv, FMP 1.59 random", "3 conv, max pool") in pairs  # both end at 3×3
-    assert len(pairs) == len(quick["F5-depth"].parts) == 5
+    assert len(pairs) == len(found.counted) == 5
+    beside = [part.title for part in found.parts if not part.counts]
+    assert beside == [f"{part.title}, even regions" for part in found.counted]
 
 
 def test_mcnemar_compares_the_same_test_images(quick: dict[str, findings.Finding]) -> None:

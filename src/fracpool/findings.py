@@ -67,6 +67,7 @@ REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduce
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN)
 MOST_PAIRS = 200
 METRICS = {"test_accuracy": "one_pass", "averaged_accuracy": "averaged", "deterministic_accuracy": "deterministic"}
+WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
 SCHEMA = 1  # of findings.json
 
 
@@ -439,7 +440,8 @@ def _matched_parts(results: Results, experiment: Experiment, spec: Mapping[str, 
         return [whole]
     parts = []
     for deep, shallow in pairs:
-        title = f"{deep.name} against {shallow.name}, both ending at {size_text(deep.sizes[-1])}"
+        tested = WORDS.get(text(spec.get("metric")), "")
+        title = f"{deep.name} against {shallow.name}, both ending at {size_text(deep.sizes[-1])}{tested}"
         part = Part(whole.kind, title, whole.counts)
         _attempt(part, partial(_compare_better, results, experiment, deep, shallow, spec, part))
         parts.append(part)

@@ -21,7 +21,7 @@ from fracpool.estimates import Estimate
 from fracpool.figures import style
 from fracpool.figures.curves import histories
 from fracpool.figures.style import INK, MARKERS, MOST_LINES, MUTED, PALETTE, PAPER, Figure
-from fracpool.findings import NotJudged, points, scores, select_one
+from fracpool.findings import WORDS, NotJudged, points, scores, select_one
 from fracpool.table import Experiment, Results, Variant, network_key, network_names
 
 BUDGET = ("budget.train_examples", "budget.epochs")
@@ -33,7 +33,6 @@ CAUSES = (
 )
 # How a trained network is tested, and the line that shows it; the latter two take away the chance in one pass.
 TESTS: dict[str, Any] = {"test_accuracy": "-", "averaged_accuracy": "--", "deterministic_accuracy": ":"}
-WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
 
 
 @dataclass
