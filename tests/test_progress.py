@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from fracpool.progress import LiveReporter
+from fracpool.progress import LiveReporter, Reached
 from fracpool.runner import Outcome
 
 LABEL = "6 conv, FMP 1.4 pseudorandom overlapping, batch norm"
@@ -51,3 +51,19 @@ def test_the_view_fits_the_terminal(width: int) -> None:
     if width >= 40:
         assert any("1/3" in row and "left" in row for row in view)
         assert any("0.7000" in row for row in view)
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_runs_of_other_processes_have_a_line_each(width: int) -> None:
+    stream = io.StringIO()
+    reporter = LiveReporter("study", 4, 8.0, Console(file=stream, width=width, force_terminal=True, color_system=None))
+    reporter.run_ends(Outcome("id", LABEL, 0, "completed", False, 0.9, 1.5), 2.0)
+    reporter.runs_go_on([Reached(LABEL, 1, 3, 10, 0.7, 2.0), Reached(LABEL, 2, 0, 10, None, 2.0)])
+    assert reporter.view is not None
+    reporter.view.live.refresh()
+    assert reporter.view.bars.tasks[0].completed == pytest.approx(2.0 + 0.3 * 2.0)
+    reporter.close()
+    rows = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()))
+    assert any(row.startswith("  epoch 3/10 · 0.7000 · 6 conv") for row in rows)
+    assert any(row.startswith("  epoch 0/10 · 6 conv") for row in rows)
+    assert max(cell_len(row) for row in rows if row.startswith("  ")) <= width

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 16  # of an experiment, beside its bar
 QUIET_SECONDS = 30  # piped output: at most one line in this time within a run
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a run of another process is: `epoch` of `epochs` are done; `work` is that of the whole run."""
+
+    label: str
+    seed: int
+    epoch: int
+    epochs: int
+    accuracy: float | None
+    work: float
 
 
 class Reporter:
@@ -59,9 +72,9 @@ class _Estimate:
 
 
 class _View:
-    """On a terminal, below the lines: a bar for the whole with the time left, and the run that goes on.
+    """On a terminal, below the lines: a bar for the whole with the time left, and the runs that go on.
 
-    Both are cut to the terminal's width, whatever it becomes.
+    All are cut to the terminal's width, whatever it becomes.
     """
 
     def __init__(self, name: str, total: float, console: Console) -> None:
@@ -75,20 +88,20 @@ class _View:
         )
         shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
         self.whole = self.bars.add_task(shown, total=total, state="")
-        self.run = Text(no_wrap=True, overflow="ellipsis")
-        self.live = Live(Group(self.bars, self.run), console=console, transient=True)
+        self.runs = Text(no_wrap=True, overflow="ellipsis")
+        self.live = Live(Group(self.bars, self.runs), console=console, transient=True)
         self.live.start()
 
-    def show(self, done: float, state: str, run: str) -> None:
+    def show(self, done: float, state: str, runs: Sequence[str]) -> None:
         self.bars.update(self.whole, completed=done, state=state)
-        self.run.plain = run
+        self.runs.plain = "\n".join(f"  {run}" for run in runs)
 
     def close(self) -> None:
         self.live.stop()
 
 
 class LiveReporter(Reporter):
-    """Runs one after another in this process: a line for each, with its accuracy, and on a terminal a view below."""
+    """A line for each run that ends, with its accuracy, and on a terminal a view of what goes on below."""
 
     def __init__(self, name: str, runs: int, work: float, console: Console) -> None:
         self.console = console
@@ -97,17 +110,17 @@ class LiveReporter(Reporter):
         self.epochs, self.run_work, self.title = 1, 0.0, ""
         self.said = time.monotonic()
         self.view = _View(name, work or runs, console) if console.is_terminal else None
-        self._show(0.0, "")
+        self._show(0.0)
 
     def run_begins(self, label: str, seed: int, epochs: int, work: float) -> None:
         self.estimate.begin()
-        self.epochs, self.run_work, self.title = epochs, work, f"{label} · seed {seed}"
+        self.epochs, self.run_work, self.title = epochs, work, _title(label, seed)
         self.said = time.monotonic()
         self._show(0.0, self.title)
 
     def epoch_done(self, row: dict[str, float]) -> None:
         epoch = int(row["epoch"])
-        state = f"epoch {epoch}/{self.epochs} · {row['test_accuracy']:.4f}"
+        state = _state(epoch, self.epochs, row["test_accuracy"])
         self._show(self.run_work * epoch / self.epochs, f"{state} · {self.title}")
         if self.view is None and epoch < self.epochs and time.monotonic() - self.said > QUIET_SECONDS:
             self._say(f"{self._count()} {self.title} · {state}{self._time_left(self.run_work * epoch / self.epochs)}")
@@ -121,9 +134,15 @@ class LiveReporter(Reporter):
         self.estimate.done_work += work
         result = outcome.status if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
         reason = f" ({outcome.message})" if outcome.message else ""
-        what = f"{outcome.label} · seed {outcome.seed} · {result}{reason}"
+        what = f"{_title(outcome.label, outcome.seed)} · {result}{reason}"
         self._say(f"{count} {what} · {outcome.seconds:.1f} s{self._time_left()}")
-        self._show(0.0, "")
+        self._show(0.0)
+
+    def runs_go_on(self, runs: Sequence[Reached]) -> None:
+        """Shows the runs of other processes in place of one of this process."""
+        done = sum(run.work * run.epoch / run.epochs for run in runs)
+        states = [_state(run.epoch, run.epochs, run.accuracy) for run in runs]
+        self._show(done, *(f"{state} · {_title(run.label, run.seed)}" for state, run in zip(states, runs, strict=True)))
 
     def close(self) -> None:
         if self.view is not None:
@@ -140,12 +159,20 @@ class LiveReporter(Reporter):
         self.said = time.monotonic()
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _show(self, work_in_run: float, run: str) -> None:
+    def _show(self, work_in_runs: float, *runs: str) -> None:
         if self.view is None:
             return
-        done = self.estimate.done_work + work_in_run if self.estimate.work else self.estimate.done_runs
-        state = f"{self.estimate.done_runs}/{self.estimate.runs}{self._time_left(work_in_run)}"
-        self.view.show(done, state, f"  {run}" if run else "")
+        done = self.estimate.done_work + work_in_runs if self.estimate.work else self.estimate.done_runs
+        state = f"{self.estimate.done_runs}/{self.estimate.runs}{self._time_left(work_in_runs)}"
+        self.view.show(done, state, runs)
+
+
+def _title(label: str, seed: int) -> str:
+    return f"{label} · seed {seed}"
+
+
+def _state(epoch: int, epochs: int, accuracy: float | None) -> str:
+    return f"epoch {epoch}/{epochs}" + ("" if accuracy is None else f" · {accuracy:.4f}")
 
 
 _SILENT = Reporter()
@@ -164,7 +191,7 @@ def leave() -> None:
 
 
 @contextlib.contextmanager
-def reporting(name: str, runs: int, work: float, stream: Any = None) -> Iterator[Reporter]:
+def reporting(name: str, runs: int, work: float, stream: Any = None) -> Iterator[LiveReporter]:
     """Shows the progress of `name`, whose `runs` runs take `work` in all, on standard output."""
     global _current
     reporter = LiveReporter(name, runs, work, Console(file=stream))

@@ -29,7 +29,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fracpool import datasets, environment, forecast, identity, launchers, progress, tracking
+from fracpool import checkpoint, datasets, environment, forecast, identity, launchers, progress, tracking
 from fracpool.claims import is_free
 from fracpool.description import maker, maker_of, now
 from fracpool.records import Record, Store
@@ -37,6 +37,7 @@ from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, pr
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
 
 POLL_SECONDS = 2.0
+MOST_SHOWN = 16  # runs of other processes that go on
 NO_REPORT = "~hydra.callbacks.report"  # of a sweep whose caller writes the report
 
 
@@ -327,8 +328,8 @@ def _values(job_return: JobReturn) -> list[Outcome]:
 
 
 @contextmanager
-def _following(pending: list[Point], reporter: progress.Reporter) -> Iterator[None]:
-    """Reports the runs as their records appear."""
+def _following(pending: list[Point], reporter: progress.LiveReporter) -> Iterator[None]:
+    """Reports the runs as their records appear and, on a terminal, how far those are that somebody is at."""
     stop = threading.Event()
 
     def follow() -> None:
@@ -341,6 +342,9 @@ def _following(pending: list[Point], reporter: progress.Reporter) -> Iterator[No
                     waiting.remove(point)
                     seconds = (record.data.get("timings") or {}).get("train_seconds") or 0.0
                     reporter.run_ends(outcome_of(record, skipped=False, seconds=seconds), point.run.work)
+            if reporter.view is not None:
+                claimed = (point.run for point in waiting if point.run.claim.exists())
+                reporter.runs_go_on([_reached(run) for run in itertools.islice(claimed, MOST_SHOWN)])
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -349,6 +353,14 @@ def _following(pending: list[Point], reporter: progress.Reporter) -> Iterator[No
     finally:
         stop.set()
         thread.join()
+
+
+def _reached(run: PlannedRun) -> progress.Reached:
+    settings = run.settings
+    rows = checkpoint.history(run.store.unfinished(str(run.run_id)))
+    accuracy = rows[-1]["test_accuracy"] if rows else None
+    label = identity.label(settings)
+    return progress.Reached(label, settings.seed, len(rows), settings.budget.epochs, accuracy, run.work)
 
 
 def _write_sweep(whole: Plan) -> None:
