@@ -5,7 +5,7 @@
 A sweep of RUNS runs (half max pool, half FMP, one seed after another) in a folder of its own, then the same sweep
 again, which finds all done, and the table over its records. `seconds` is how long each training waits. Prints one line
 of JSON: wall and CPU seconds (of all processes), and per run; efficiency is the waiting that was wanted, over workers
-times the time from the first record to the last. `starting` is the time from the command to the first record, and
+times the time from the first record to the last. `starting` is the time from the command to the first training, and
 `engine_starting` what an empty task of the engine takes by itself. Ray is started anew for each sweep; a Slurm has to
 be up (`python tests/slurm_cluster.py FOLDER`).
 """
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 LAUNCHERS = {
@@ -56,7 +57,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     engine_starting = timed(empty, 0)[0] if empty else None
     began = time.time()
     wall, cpu = timed([sys.executable, *sweep], seconds)
-    ends = sorted(file.stat().st_mtime for file in folder.glob("mine/runs/*/record.json"))
+    records = list(folder.glob("mine/runs/*/record.json"))
+    started = min(datetime.fromisoformat(json.loads(file.read_text())["started"]).timestamp() for file in records)
+    ends = sorted(file.stat().st_mtime for file in records)
     assert len(ends) == arguments.runs, f"{len(ends)} of {arguments.runs} runs"
     again, _ = timed([sys.executable, *sweep], seconds)
     table, _ = timed([sys.executable, "-c", TABLE, str(folder / "mine")], seconds)
@@ -67,7 +70,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
         "runs": arguments.runs,
         "training_seconds": seconds,
         "wall_seconds": round(wall, 1),
-        "starting_seconds": round(ends[0] - began - seconds, 1),
+        "starting_seconds": round(started - began, 1),
         "engine_starting_seconds": round(engine_starting, 1) if engine_starting else None,
         "cpu_seconds": round(cpu, 1),
         "runs_per_second": round((len(ends) - 1) / between, 2),

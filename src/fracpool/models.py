@@ -206,7 +206,10 @@ def optimizer(settings: OptimizerSettings, steps_per_epoch: int, epochs: int) ->
 
 @contextmanager
 def averaged(model: keras.Model) -> Iterator[None]:
-    """The running averages of the weights in their place; the weights themselves where none are kept."""
+    """The running averages of the weights in their place; the weights themselves where none are kept.
+
+    The statistics of batch norm stay those of the weights themselves.
+    """
     if not model.optimizer.use_ema:
         yield
         return

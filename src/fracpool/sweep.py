@@ -343,8 +343,8 @@ def _following(pending: list[Point], reporter: progress.LiveReporter) -> Iterato
                     seconds = (record.data.get("timings") or {}).get("train_seconds") or 0.0
                     reporter.run_ends(outcome_of(record, skipped=False, seconds=seconds), point.run.work)
             if reporter.view is not None:
-                claimed = (point.run for point in waiting if point.run.claim.exists())
-                reporter.runs_go_on([_reached(run) for run in itertools.islice(claimed, MOST_SHOWN)])
+                held = (point.run for point in waiting if not is_free(point.run.claim))
+                reporter.runs_go_on([_reached(run) for run in itertools.islice(held, MOST_SHOWN)])
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -356,11 +356,9 @@ def _following(pending: list[Point], reporter: progress.LiveReporter) -> Iterato
 
 
 def _reached(run: PlannedRun) -> progress.Reached:
-    settings = run.settings
+    label, seed, epochs = identity.label(run.settings), run.settings.seed, run.settings.budget.epochs
     rows = checkpoint.history(run.store.unfinished(str(run.run_id)))
-    accuracy = rows[-1]["test_accuracy"] if rows else None
-    label = identity.label(settings)
-    return progress.Reached(label, settings.seed, len(rows), settings.budget.epochs, accuracy, run.work)
+    return progress.Reached(label, seed, len(rows), epochs, rows[-1].get("test_accuracy") if rows else None, run.work)
 
 
 def _write_sweep(whole: Plan) -> None:

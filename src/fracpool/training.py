@@ -103,7 +103,7 @@ def run(
         program = _program_for(settings, network, arrays)
         training = train if group is None else group.train
         trained = training(program, settings, history, store, run_id, reporter)
-        models.take_averages(program.model)
+        models.take_averages(program.model)  # as fit does at its end, which not every run of this process has reached
         predictions, metrics, test_seconds = _test(program, settings, arrays, history, trained.probabilities)
         outcome["resumed_at_epoch"] = trained.first
         computing = sum(row["seconds"] for row in history[trained.first :]) + trained.test_seconds + test_seconds
