@@ -21,7 +21,8 @@ import pandas as pd
 import pytest
 import record_factory as factory
 
-from fracpool import report
+from fracpool import report, table
+from fracpool.answer import answer
 from fracpool.report import ReportError, write_report
 
 WRITTEN = ("report.html", "report.md", "runs.csv", "runs.parquet", "summary.csv", "findings.json")
@@ -96,8 +97,10 @@ def test_the_first_screen_answers_the_question_from_the_data(quick: Path, page: 
     assert "Does fractional max pooling beat 2×2 max pooling, and when?" in before_findings
     assert "No: put in its place, FMP does not beat 2×2 max pooling" in before_findings
     assert "FMP ended ahead in 0 of 20 comparisons" in before_findings
-    assert re.search(r"The difference shrinks with training: .* −1\d\.\d points after the first epoch", before_findings)
-    assert "Averaging 8 test passes puts FMP 0.6 points above a single pass" in before_findings
+    assert re.search(r"the difference shrinks with training: .* −1\d\.\d points after the first epoch", before_findings)
+    assert "averaging 8 test passes puts FMP 0.6 points above a single pass" in before_findings
+    assert re.search(r"so averaged, it is ahead of a single pass .* in \d+ of 20 comparisons", before_findings)
+    assert len(answer(table.read(quick)).sentences) == 3
 
 
 def test_the_answer_turns_with_the_data(tmp_path: Path) -> None:
@@ -109,7 +112,37 @@ def test_the_answer_turns_with_the_data(tmp_path: Path) -> None:
     factory.sweep(tmp_path, "mnist_swap", [factory.config("max"), factory.config("fmp")], range(4), truth, [])
     page = Page(write_report(tmp_path).read_text())
     assert "Yes: put in its place, FMP beats 2×2 max pooling" in page.text
-    assert re.search(r"It was ahead with 2 conv, FMP 1\.47 random \(\+[45]\.\d points, n = 4\)", page.text)
+    assert re.search(r"it was ahead with 2 conv, FMP 1\.47 random \(\+[45]\.\d points, n = 4\)", page.text)
+
+
+def test_what_averaged_passes_win_is_said(tmp_path: Path) -> None:
+    """FMP loses in one pass and wins in eight."""
+
+    def truth(config: Any, rng: Any) -> dict[str, Any]:
+        fmp, noise = config["pool"]["kind"] == "fmp", rng.normal(0, 0.002)
+        return {"accuracy": (0.85 if fmp else 0.90) + noise, "averaged": (0.95 if fmp else 0.90) + noise}
+
+    factory.sweep(tmp_path, "mnist_swap", [factory.config("max"), factory.config("fmp")], range(4), truth, [])
+    page = Page(write_report(tmp_path).read_text())
+    assert "FMP does not beat 2×2 max pooling; with averaged test passes it can." in page.text
+    assert "ahead of a single pass of 2×2 max pooling in 1 of 1 comparison and behind in 0" in page.text
+
+
+def test_an_interval_that_reaches_0_beside_a_verdict_is_called_weak(tmp_path: Path) -> None:
+    """The test looks to one side at 5 %, the interval of 95 % to both."""
+    gains = iter([0.002, 0.024, 0.012, -0.003, 0.022])
+    better = {"kind": "better", "title": "b", "a": {"pool.kind": "fmp"}, "b": {"pool.kind": "max"}, "margin": 0.005}
+    finding = {"id": "F", "claim": "c", "source": "s", "comparison": "k", "parts": [better]}
+
+    def truth(config: Any, rng: Any) -> dict[str, Any]:
+        return {"accuracy": 0.9 + (next(gains) if config["pool"]["kind"] == "fmp" else 0)}
+
+    factory.sweep(tmp_path, "e", [factory.config("max"), factory.config("fmp")], range(5), truth, [finding])
+    write_report(tmp_path)
+    report = (tmp_path / "report.md").read_text()
+    assert "### F: reproduced" in report
+    assert re.search(r"\+1\.1 points \\\[−0\.\d, \+2\.\d\\\], n = 5", report)
+    assert "weak: the interval, which looks to both sides, reaches 0" in report
 
 
 def test_verdicts_stand_in_html_markdown_and_json_alike(quick: Path, page: Page) -> None:

@@ -35,7 +35,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Answer:
-    """The first screen: a headline, sentences, and the contrasts that they rest on."""
+    """The first screen: a headline, at most three sentences, and the contrasts that they rest on."""
 
     headline: str
     sentences: tuple[str, ...]
@@ -45,17 +45,18 @@ class Answer:
 
 def answer(results: Results) -> Answer:
     """The answer that these results give."""
-    swaps = _contrasts(results, SWAP)
+    swaps, averaged = _contrasts(results, SWAP), _contrasts(results, AVERAGED)
     deeper = _contrasts(results, DEEPER)
-    sentences = [
-        *_swap_sentences(swaps),
-        *_budget_sentence(swaps),
-        *_depth_sentence(deeper),
-        *_regions_sentence(_contrasts(results, PSEUDO)),
-        *_averaging_sentence(results),
-    ]
-    headline = f"{_headline(swaps)}{_depth_clause(deeper) if swaps else ''}."
-    return Answer(headline, tuple(sentences), tuple(swaps), tuple(deeper))
+    sentences = (
+        _sentence(*_swap_words(swaps), *_budget_words(swaps)),
+        _sentence(*_depth_words(deeper)),
+        _sentence(*_regions_words(_contrasts(results, PSEUDO)), *_averaging_words(results, averaged)),
+    )
+    headline = _headline(swaps)
+    if swaps:
+        headline += _depth_clause(deeper) + ("" if _count(swaps, AHEAD) else _averaged_clause(averaged))
+    headline += "."
+    return Answer(headline, tuple(filter(None, sentences)), tuple(swaps), tuple(deeper))
 
 
 # ---- which variants are compared ----
@@ -63,19 +64,29 @@ def answer(results: Results) -> Answer:
 
 @dataclass(frozen=True)
 class Relation:
-    """Pairs (a, b) of variants where `holds` is true, equal in all settings but those that start like `apart`."""
+    """Pairs (a, b) of variants where `holds` is true, equal in all settings but those that start like `apart`.
+
+    `metric` is taken of a; b is always tested in one pass.
+    """
 
     apart: tuple[str, ...]
     holds: Callable[[Variant, Variant], bool]
+    metric: str = "test_accuracy"
 
 
 POOL, DEPTH = ("pool.", *TEST_PASSES), ("model.conv_layers", "model.pools")
 SWAP = Relation(POOL, lambda a, b: a.is_fmp and b.is_max)
+AVERAGED = Relation(POOL, lambda a, b: SWAP.holds(a, b) and _has_passes(a), metric="averaged_accuracy")
 DEEPER = Relation((*POOL, *DEPTH), lambda a, b: a.is_fmp and b.is_max and a.depth > b.depth)
 PSEUDO = Relation(
     ("pool.pseudo_random",),
     lambda a, b: a.is_fmp and bool(a.settings.get("pool.pseudo_random")) and not b.settings.get("pool.pseudo_random"),
 )
+
+
+def _has_passes(variant: Variant) -> bool:
+    """Whether its test passes differ, so that there is something to average."""
+    return (variant.settings.get("repeats") or 1) > 1 and variant.settings.get("pool.regions_per") != "run"
 
 
 def _contrasts(results: Results, relation: Relation) -> list[Contrast]:
@@ -91,8 +102,7 @@ def _family(results: Results, experiment: Experiment, relation: Relation) -> lis
     for variant in experiment.variants:
         alike.setdefault(settings_key(variant.settings, without=relation.apart), []).append(variant)
     pairs = [(a, b) for group in alike.values() for a in group for b in group if relation.holds(a, b)]
-    early = relation is SWAP  # the only one that is told by budget
-    found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b, early)]
+    found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b, relation)]
     for contrast, p in zip(found, estimates.holm([c.p for c in found]), strict=True):
         if p <= ALPHA:
             contrast.outcome = AHEAD if contrast.end.mean > 0 else BEHIND
@@ -100,12 +110,13 @@ def _family(results: Results, experiment: Experiment, relation: Relation) -> lis
 
 
 def _contrast(
-    results: Results, experiment: Experiment, network: str, a: Variant, b: Variant, early: bool
+    results: Results, experiment: Experiment, network: str, a: Variant, b: Variant, relation: Relation
 ) -> list[Contrast]:
-    at_end = _differences(results, experiment, a, b, "end")
+    at_end = _differences(results, experiment, a, b, "end", relation.metric)
     if not len(at_end):
         return []
-    at_first = _differences(results, experiment, a, b, 1) if early else np.array([])
+    told_by_budget = relation is SWAP
+    at_first = _differences(results, experiment, a, b, 1, relation.metric) if told_by_budget else np.array([])
     p = 1.0
     if len(at_end) >= estimates.MIN_SEEDS:
         p = min(1.0, 2 * min(estimates.p_above(at_end, 0), estimates.p_below(at_end, 0)))
@@ -113,13 +124,20 @@ def _contrast(
     return [Contrast(experiment.name, network, a, b, estimates.estimate(at_end), first, p)]
 
 
-def _differences(results: Results, experiment: Experiment, a: Variant, b: Variant, at: int | str) -> np.ndarray:
-    scores_a, _ = scores(results, experiment, a, at)
+def _differences(
+    results: Results, experiment: Experiment, a: Variant, b: Variant, at: int | str, metric: str
+) -> np.ndarray:
+    scores_a, _ = scores(results, experiment, a, at, metric)
     scores_b, _ = scores(results, experiment, b, at)
     return np.array([scores_a[seed] - scores_b[seed] for seed in sorted(set(scores_a) & set(scores_b))])
 
 
-# ---- sentences ----
+# ---- sentences, each of parts that the data allow ----
+
+
+def _sentence(*words: str) -> str:
+    joined = "; ".join(words)
+    return f"{joined[0].upper()}{joined[1:]}." if joined else ""
 
 
 def _headline(swaps: Sequence[Contrast]) -> str:
@@ -146,22 +164,26 @@ def _depth_clause(deeper: Sequence[Contrast]) -> str:
     return "; nor does it with more layers" if behind else "; with more layers it cannot be told apart from it"
 
 
-def _swap_sentences(swaps: Sequence[Contrast]) -> Iterable[str]:
+def _averaged_clause(averaged: Sequence[Contrast]) -> str:
+    return "; with averaged test passes it can" if _count(averaged, AHEAD) else ""
+
+
+def _swap_words(swaps: Sequence[Contrast]) -> Iterable[str]:
     if not swaps:
         return
     n, ahead, behind = len(swaps), _count(swaps, AHEAD), _count(swaps, BEHIND)
     low, high = min(swaps, key=lambda c: c.end.mean), max(swaps, key=lambda c: c.end.mean)
     spread = f"{points(low.end.mean)} to {points(high.end.mean)} points" if n > 1 else f"{points(low.end.mean)} points"
     yield (
-        f"Swapped for 2×2 max pooling in an otherwise equal network, FMP ended ahead in {ahead} of {n} "
-        f"comparison{_s(n)}, behind in {behind}, and {n - ahead - behind} could not be told apart ({spread})."
+        f"swapped for 2×2 max pooling in an otherwise equal network, FMP ended ahead in {ahead} of {n} "
+        f"comparison{_s(n)}, behind in {behind}, and {n - ahead - behind} could not be told apart ({spread})"
     )
     winners = sorted((c for c in swaps if c.outcome == AHEAD), key=lambda c: -c.end.mean)
     if winners:
-        yield "It was ahead with " + _listed(f"{c.a.name} ({_shown(c.end)})" for c in winners[:3]) + "."
+        yield "it was ahead with " + _listed(f"{c.a.name} ({_shown(c.end)})" for c in winners[:3])
 
 
-def _budget_sentence(swaps: Sequence[Contrast]) -> Iterable[str]:
+def _budget_words(swaps: Sequence[Contrast]) -> Iterable[str]:
     both = [c for c in swaps if c.first is not None and c.first.mean != c.end.mean]
     if not both:
         return
@@ -169,29 +191,29 @@ def _budget_sentence(swaps: Sequence[Contrast]) -> Iterable[str]:
     end = float(np.mean([c.end.mean for c in both]))
     change = "shrinks with training" if abs(end) < abs(first) else "does not shrink with training"
     yield (
-        f"The difference {change}: over these comparisons it averages {points(first)} points after the first "
-        f"epoch and {points(end)} at the end."
+        f"the difference {change}: over these comparisons it averages {points(first)} points after the first "
+        f"epoch and {points(end)} at the end"
     )
 
 
-def _depth_sentence(deeper: Sequence[Contrast]) -> Iterable[str]:
+def _depth_words(deeper: Sequence[Contrast]) -> Iterable[str]:
     if not deeper:
         return
     n, ahead, behind = len(deeper), _count(deeper, AHEAD), _count(deeper, BEHIND)
     yield (
-        f"With more convolutions than the max-pool network it is held against, FMP is ahead in {ahead} of {n} "
-        f"comparison{_s(n)} and behind in {behind}."
+        f"with more convolutions than the max-pool network it is held against, FMP is ahead in {ahead} of {n} "
+        f"comparison{_s(n)} and behind in {behind}"
     )
 
 
-def _regions_sentence(pairs: Sequence[Contrast]) -> Iterable[str]:
+def _regions_words(pairs: Sequence[Contrast]) -> Iterable[str]:
     if not pairs:
         return
     mean = float(np.mean([c.end.mean for c in pairs]))
-    yield f"Pseudorandom regions end {_above(mean)} random ones (mean of {len(pairs)} comparison{_s(len(pairs))})."
+    yield f"pseudorandom regions end {_above(mean)} random ones (mean of {len(pairs)} comparison{_s(len(pairs))})"
 
 
-def _averaging_sentence(results: Results) -> Iterable[str]:
+def _averaging_words(results: Results, averaged: Sequence[Contrast]) -> Iterable[str]:
     planned = {run for experiment in results.experiments for run in experiment.planned}
     runs = results.runs[results.runs["run_id"].isin(planned)]
     chosen = runs[(runs["pool"] == "fmp") & (runs["repeats"] > 1) & (runs["status"] == "completed")]
@@ -199,8 +221,14 @@ def _averaging_sentence(results: Results) -> Iterable[str]:
     if len(gain):
         repeats = _listed(str(r) for r in sorted(chosen["repeats"].unique()))
         yield (
-            f"Averaging {repeats} test passes puts FMP {_above(float(gain.mean()))} a single pass "
-            f"(mean of {len(gain)} run{_s(len(gain))})."
+            f"averaging {repeats} test passes puts FMP {_above(float(gain.mean()))} a single pass "
+            f"(mean of {len(gain)} run{_s(len(gain))})"
+        )
+    if averaged:
+        n, ahead, behind = len(averaged), _count(averaged, AHEAD), _count(averaged, BEHIND)
+        yield (
+            f"so averaged, it is ahead of a single pass of 2×2 max pooling in {ahead} of {n} comparison{_s(n)} and "
+            f"behind in {behind}"
         )
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from fracpool import estimates, figures, findings, table
 from fracpool.answer import Answer, answer
 from fracpool.figures import Figures
-from fracpool.findings import Finding, Part
+from fracpool.findings import REPRODUCED, Finding, Part
 from fracpool.records import PREDICTIONS_FILE, Record, RecordError
 from fracpool.table import Experiment, Results, sizes_text
 
@@ -309,6 +309,8 @@ def _details(part: Part) -> list[str]:
     if "p_for_holm" in given:
         holm = f" (Holm over {given['family']})" if given["family"] > 1 else ""
         told.append(f"p for {_p_value(given['p_for_holm'])}, against {_p_value(given['p_against_holm'])}{holm}")
+    if part.kind == "better" and part.verdict == REPRODUCED and given["low"] <= 0:
+        told.append("weak: the interval, which looks to both sides, reaches 0; the test looks to one, at 5 %")
     told += _improvements(given)
     test = given.get("mcnemar")
     if test:
