@@ -18,7 +18,7 @@ from fracpool.report import write_report
 
 def drawn(root: Path) -> Figures:
     results = table.read(root)
-    return draw_all(results, answer(results).swaps, judge(results))
+    return draw_all(results, answer(results), judge(results))
 
 
 def named(figures: Figures, name: str) -> Figure:
@@ -34,6 +34,27 @@ def even(settings: Any, rng: np.random.Generator) -> dict[str, Any]:
     """FMP ends 5 points behind max pooling and starts 20 behind, in every run."""
     fmp = settings["pool"]["kind"] == "fmp"
     return {"accuracy": 0.90 if fmp else 0.95, "early": 0.60 if fmp else 0.80, "averaged": 0.94 if fmp else 0.95}
+
+
+# ---- the main figure ----
+
+
+def test_every_experiment_has_rows_in_the_main_figure(tmp_path: Path) -> None:
+    """30 networks of one experiment, whose gaps are the widest, do not push out the one of another."""
+    configs = [factory.config(kind, dense=[units]) for kind in ("max", "fmp") for units in range(1, 31)]
+    factory.sweep(tmp_path, "mnist_dense", configs, range(2), even)
+    factory.sweep(
+        tmp_path,
+        "mnist_swap",
+        [factory.config(kind) for kind in ("max", "fmp")],
+        range(2),
+        lambda *_: {"accuracy": 0.9},
+    )
+    figure = named(drawn(tmp_path), "answer")
+    assert "24 of 31 comparisons are shown" in figure.caption
+    assert "Ring: the same with FMP's test passes averaged" in figure.caption
+    assert figure.alt.count("FMP 1.47 random: −5.0") == 23
+    assert "FMP 1.47 random: 0" in figure.alt
 
 
 # ---- what the poolings do to a digit ----

@@ -40,6 +40,7 @@ class Answer:
     headline: str
     sentences: tuple[str, ...]
     swaps: tuple[Contrast, ...]
+    averaged: tuple[Contrast, ...]  # the swaps again, with the test passes of FMP averaged
     deeper: tuple[Contrast, ...]
 
 
@@ -56,7 +57,7 @@ def answer(results: Results) -> Answer:
     if swaps:
         headline += _depth_clause(deeper) + ("" if _count(swaps, AHEAD) else _averaged_clause(averaged))
     headline += "."
-    return Answer(headline, tuple(filter(None, sentences)), tuple(swaps), tuple(deeper))
+    return Answer(headline, tuple(filter(None, sentences)), tuple(swaps), tuple(averaged), tuple(deeper))
 
 
 # ---- which variants are compared ----

@@ -48,7 +48,7 @@ def write(results: Results) -> Page:
     """Writes all files of the report into the folder that the results came from; returns what they show."""
     verdicts = findings.judge(results)
     said = answer(results)
-    drawn = figures.draw_all(results, said.swaps, verdicts)
+    drawn = figures.draw_all(results, said, verdicts)
     page = _page(results, verdicts, said, drawn)
     table.write(results)
     table.write_file(results.root / "summary.csv", table.as_csv(summary(results)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from fracpool.answer import Contrast
+from fracpool.answer import Answer, Contrast
 from fracpool.figures import classes, curves, digits, endings, gap, rankings, sizes, style, swaps
 from fracpool.figures.endings import ending
 from fracpool.figures.style import Figure
@@ -38,11 +38,12 @@ class Figures:
         return chain(self.answer, self.pooling, self.gap, *self.experiments.values())
 
 
-def draw_all(results: Results, contrasts: Sequence[Contrast], verdicts: Sequence[Finding]) -> Figures:
+def draw_all(results: Results, said: Answer, verdicts: Sequence[Finding]) -> Figures:
     """Draws what the results allow; a figure that they do not allow is left out."""
+    contrasts = said.swaps
     with style.applied():
         return Figures(
-            answer=[swaps.swap_figure(contrasts)] if contrasts else [],
+            answer=[swaps.swap_figure(contrasts, said.averaged)] if contrasts else [],
             pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
             gap=_present(gap.gap_figure(results, contrasts)),
             experiments={e.name: _of_experiment(results, e, contrasts, verdicts) for e in results.experiments},

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, zip_longest
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from fracpool.answer import AHEAD, BEHIND, Contrast
 from fracpool.figures import style
 from fracpool.figures.style import GREY, INK, MOST_ROWS, MUTED, PALETTE, PAPER, Figure
 from fracpool.findings import points
 
+LABEL = 52  # characters
+LINEAR = 0.3  # points
+TICKS = (-100, -30, -10, -3, -1, -0.3, 0, 0.3, 1, 3, 10, 30, 100)
 
-def swap_figure(swaps: Sequence[Contrast]) -> Figure:
-    """FMP minus max pooling in otherwise equal networks: one row each, with its interval."""
-    shown = list(swaps)
-    if len(shown) > MOST_ROWS:
-        largest = sorted(swaps, key=lambda c: -abs(c.end.mean))[:MOST_ROWS]
-        shown = [c for c in swaps if any(c is kept for kept in largest)]
-    groups: dict[str, list[Contrast]] = {}
-    for contrast in shown:
-        groups.setdefault(contrast.experiment, []).append(contrast)
-    canvas, axes = style.canvas(0.75 + 0.25 * (len(shown) + 1.25 * len(groups)), width=6.0)
+
+def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast]) -> Figure:
+    """FMP minus max pooling in otherwise equal networks: one row each, with its interval.
+
+    `averaged` are the swaps once more, with FMP's test passes averaged.
+    """
+    groups = _evenly(swaps)
+    shown = list(chain(*groups.values()))
+    rings = {(c.experiment, c.a.id, c.b.id): c for c in averaged}
+    canvas, axes = style.canvas(0.75 + 0.25 * (len(shown) + 1.25 * len(groups)), width=7.0)
     labels, places, place = [], [], 0.0
     for name, group in groups.items():
         title, rows = _row_labels(name, group)
@@ -31,27 +35,32 @@ def swap_figure(swaps: Sequence[Contrast]) -> Figure:
                       textcoords="offset points", ha="right", va="center", fontweight="bold")  # fmt: skip
         for row, label in zip(group, rows, strict=True):
             place += 1
-            _swap_row(axes, row, place)
-            labels.append(style.cut(label, 40))
+            _swap_row(axes, row, rings.get((row.experiment, row.a.id, row.b.id)), place)
+            labels.append(style.cut(label, LABEL))
             places.append(place)
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_yticks(places, labels)
     axes.set_ylim(place + 0.7, 0.5)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(FuncFormatter(style.signed))
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     low, high = axes.get_xlim()
-    axes.set_xlim(min(low, -0.15 * (high - low)), max(high, 0.15 * (high - low)))
-    axes.set_xlabel("FMP minus max pooling, points of test accuracy")
+    axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.5)  # one run's gap is fifty times another's
+    axes.xaxis.set_major_locator(
+        FixedLocator(TICKS)
+    )
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(style.signed))
+    axes.set_xlim(min(1.1 * low, -2 * LINEAR), max(1.1 * high, 2 * LINEAR))
+    axes.set_xlabel("FMP minus max pooling, points")
     for words, side, shift in (("max pooling ahead", "right", -5), ("FMP ahead", "left", 5)):
         axes.annotate(words, (0, 1), xycoords=axes.get_xaxis_transform(), xytext=(shift, 2),
                       textcoords="offset points", ha=side, va="bottom", color=MUTED)  # fmt: skip
     n, ahead, behind = len(swaps), *(sum(c.outcome == o for c in swaps) for o in (AHEAD, BEHIND))
-    some = "" if len(shown) == n else f" The {len(shown)} largest of {n} differences are shown."
+    some = "" if len(shown) == n else f" {len(shown)} of {n} comparisons are shown, as many of each experiment."
+    ring = " Ring: the same with FMP's test passes averaged, against one pass of max pooling." if rings else ""
     caption = (
         "Each row swaps 2×2 max pooling for FMP in one network and changes nothing else; accuracy at the end of the "
         f"budget, one test pass. Filled triangle: FMP ahead or behind at 5 % (Holm within the experiment); hollow: not "
-        f"told apart. Bars: {style.interval_words()}.{some}"
+        f"told apart. Bars: {style.interval_words()}.{ring} The axis is logarithmic beyond ±{LINEAR}.{some}"
     )
     alt = f"FMP against 2×2 max pooling: ahead in {ahead}, behind in {behind} of {n} comparisons. " + " ".join(
         f"{c.network}, {c.a.pool}: {points(c.end.mean)}." for c in shown
@@ -59,22 +68,31 @@ def swap_figure(swaps: Sequence[Contrast]) -> Figure:
     return style.finish(canvas, "answer", "FMP in place of 2×2 max pooling", caption, alt)
 
 
+def _evenly(swaps: Sequence[Contrast]) -> dict[str, list[Contrast]]:
+    """By experiment: all, or where they are too many as many of each as there is room for, whatever they came to."""
+    groups: dict[str, list[Contrast]] = {}
+    for contrast in swaps:
+        groups.setdefault(contrast.experiment, []).append(contrast)
+    in_turn = [c for turn in zip_longest(*groups.values()) for c in turn if c is not None]
+    kept = {id(c) for c in in_turn[:MOST_ROWS]}
+    chosen = {name: [c for c in group if id(c) in kept] for name, group in groups.items()}
+    return {name: group for name, group in chosen.items() if group}
+
+
 def _row_labels(experiment: str, group: Sequence[Contrast]) -> tuple[str, list[str]]:
-    """A title for the rows of an experiment, and for each row what the title does not say yet."""
-    title = experiment or "single runs"
-    networks, pools = {c.network for c in group}, {c.a.pool for c in group}
-    if len(pools) == 1:
-        return style.cut(f"{title}, {group[0].a.pool}", 40), [c.network for c in group]
-    short = [c.a.pool.removeprefix("FMP ") for c in group]
-    if len(networks) == 1:
-        return style.cut(f"{title}, {group[0].network}", 40), [f"FMP {pool}" for pool in short]
-    return style.cut(f"{title}, FMP", 40), [f"{c.network}, {pool}" for c, pool in zip(group, short, strict=True)]
+    """A title for the rows of an experiment, with what is common to them, and for each row the rest."""
+    rows = [[*c.network.split(", "), c.a.pool] for c in group]
+    common = [part for part in rows[0] if all(part in row for row in rows)] if len(rows) > 1 else rows[0][-1:]
+    labels = [", ".join(part for part in row if part not in common) or ", ".join(row) for row in rows]
+    return style.cut(", ".join([experiment or "single runs", *common]), LABEL), labels
 
 
-def _swap_row(axes: Axes, row: Contrast, place: float) -> None:
+def _swap_row(axes: Axes, row: Contrast, averaged: Contrast | None, place: float) -> None:
     colour = {AHEAD: PALETTE[2], BEHIND: PALETTE[1]}.get(row.outcome, GREY)
     mean, low, high = style.percent(row.end)
     axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
     filled = row.outcome in (AHEAD, BEHIND)
     axes.plot([mean], [place], {AHEAD: "^", BEHIND: "v"}.get(row.outcome, "o"), color=colour, markersize=6.5,
               markerfacecolor=colour if filled else PAPER)  # fmt: skip
+    if averaged:
+        axes.plot([style.percent(averaged.end)[0]], [place], "o", color=INK, markersize=4, markerfacecolor="none")
