@@ -43,13 +43,8 @@ def test_every_experiment_has_rows_in_the_main_figure(tmp_path: Path) -> None:
     """30 networks of one experiment, whose gaps are the widest, do not push out the one of another."""
     configs = [factory.config(kind, dense=[units]) for kind in ("max", "fmp") for units in range(1, 31)]
     factory.sweep(tmp_path, "mnist_dense", configs, range(2), even)
-    factory.sweep(
-        tmp_path,
-        "mnist_swap",
-        [factory.config(kind) for kind in ("max", "fmp")],
-        range(2),
-        lambda *_: {"accuracy": 0.9},
-    )
+    other = [factory.config(kind) for kind in ("max", "fmp")]
+    factory.sweep(tmp_path, "mnist_swap", other, range(2), lambda *_: {"accuracy": 0.9})
     figure = named(drawn(tmp_path), "answer")
     assert "24 of 31 comparisons are shown" in figure.caption
     assert "Ring: the same with FMP's test passes averaged" in figure.caption

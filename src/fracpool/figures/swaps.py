@@ -44,9 +44,7 @@ def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast]) -> Figu
     axes.grid(axis="y", visible=False)
     low, high = axes.get_xlim()
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.5)  # one run's gap is fifty times another's
-    axes.xaxis.set_major_locator(
-        FixedLocator(TICKS)
-    )
+    axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(style.signed))
     axes.set_xlim(min(1.1 * low, -2 * LINEAR), max(1.1 * high, 2 * LINEAR))
