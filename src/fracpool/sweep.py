@@ -452,13 +452,19 @@ def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
 
 
 def _print_plan(whole: Plan) -> None:
-    print(f"{_name(whole.settings)}: {_count(len(whole.points), 'run')} of {_count(len(_variants(whole)), 'variant')}")
-    for label, points in itertools.groupby(whole.points, lambda point: identity.label(point.run.settings)):
-        group = list(points)
+    from fracpool import table  # brings pandas, which a sweep that runs needs at its end only
+
+    variants = _variants(whole)
+    print(f"{_name(whole.settings)}: {_count(len(whole.points), 'run')} of {_count(len(variants), 'variant')}")
+    names = table.distinct_names([(v["label"], table.flatten(v["config"])) for v in variants])
+    groups: dict[str, list[Point]] = {v["variant_id"]: [] for v in variants}
+    for point in whole.points:
+        groups[identity.variant_id(point.run.settings)].append(point)
+    for name, group in zip(names, groups.values(), strict=True):
         done = sum(point.run.finished() is not None for point in group)
         seeds = ",".join(str(point.run.settings.seed) for point in group)
         macs = f"{group[0].run.network.macs / 1e6:.1f} M multiply-accumulates per image"
-        print(f"  {label}: seed {seeds}; {macs}; {done} of {len(group)} done")
+        print(f"  {name}: seed {seeds}; {macs}; {done} of {len(group)} done")
     for label, reason in whole.impossible:
         print(f"  left out: {label}: {reason}")
     if whole.missing_data:
