@@ -161,7 +161,10 @@ def test_data_that_go_missing_take_nothing_from_what_was_run(train, folder):
 def test_an_experiment_may_leave_points_of_its_grid_out(train, folder):
     grid = ["-m", "dataset=mnist5k", "pool=max,fmp", "model.dense=[44],[128]", "seed=0", "plan=true"]
     left = "experiment.leave_out=[{pool.kind:max,model.dense:[44]}]"
-    assert "4 runs of 4 variants" in train(*grid).out
+    whole = train(*grid).out
+    assert "4 runs of 4 variants" in whole
+    assert "max pool, dense [44]: seed 0;" in whole
+    assert "max pool, dense [128]: seed 0;" in whole
     assert "3 runs of 3 variants" in train(*grid, left).out
     result = train(*grid, "experiment.leave_out=[{pool.kin:max}]")
     assert result.code == 2
