@@ -14,6 +14,7 @@ import numpy as np
 from fracpool import estimates
 from fracpool.estimates import Estimate
 from fracpool.findings import ALPHA, points, scores
+from fracpool.plain_text import count
 from fracpool.table import TEST_PASSES, Experiment, Results, Variant, network_names, settings_key
 
 AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
@@ -176,8 +177,8 @@ def _swap_words(swaps: Sequence[Contrast]) -> Iterable[str]:
     low, high = min(swaps, key=lambda c: c.end.mean), max(swaps, key=lambda c: c.end.mean)
     spread = f"{points(low.end.mean)} to {points(high.end.mean)} points" if n > 1 else f"{points(low.end.mean)} points"
     yield (
-        f"swapped for 2×2 max pooling in an otherwise equal network, FMP ended ahead in {ahead} of {n} "
-        f"comparison{_s(n)}, behind in {behind}, and {n - ahead - behind} could not be told apart ({spread})"
+        f"swapped for 2×2 max pooling in an otherwise equal network, FMP ended ahead in {ahead} of "
+        f"{count(n, 'comparison')}, behind in {behind}, and {n - ahead - behind} could not be told apart ({spread})"
     )
     winners = sorted((c for c in swaps if c.outcome == AHEAD), key=lambda c: -c.end.mean)
     if winners:
@@ -202,8 +203,8 @@ def _depth_words(deeper: Sequence[Contrast]) -> Iterable[str]:
         return
     n, ahead, behind = len(deeper), _count(deeper, AHEAD), _count(deeper, BEHIND)
     yield (
-        f"with more convolutions than the max-pool network it is held against, FMP is ahead in {ahead} of {n} "
-        f"comparison{_s(n)} and behind in {behind}"
+        f"with more convolutions than the max-pool network it is held against, FMP is ahead in {ahead} of "
+        f"{count(n, 'comparison')} and behind in {behind}"
     )
 
 
@@ -211,7 +212,7 @@ def _regions_words(pairs: Sequence[Contrast]) -> Iterable[str]:
     if not pairs:
         return
     mean = float(np.mean([c.end.mean for c in pairs]))
-    yield f"pseudorandom regions end {_above(mean)} random ones (mean of {len(pairs)} comparison{_s(len(pairs))})"
+    yield f"pseudorandom regions end {_above(mean)} random ones (mean of {count(len(pairs), 'comparison')})"
 
 
 def _averaging_words(results: Results, averaged: Sequence[Contrast]) -> Iterable[str]:
@@ -223,12 +224,12 @@ def _averaging_words(results: Results, averaged: Sequence[Contrast]) -> Iterable
         repeats = _listed(str(r) for r in sorted(chosen["repeats"].unique()))
         yield (
             f"averaging {repeats} test passes puts FMP {_above(float(gain.mean()))} a single pass "
-            f"(mean of {len(gain)} run{_s(len(gain))})"
+            f"(mean of {count(len(gain), 'run')})"
         )
     if averaged:
         n, ahead, behind = len(averaged), _count(averaged, AHEAD), _count(averaged, BEHIND)
         yield (
-            f"so averaged, it is ahead of a single pass of 2×2 max pooling in {ahead} of {n} comparison{_s(n)} and "
+            f"so averaged, it is ahead of a single pass of 2×2 max pooling in {ahead} of {count(n, 'comparison')} and "
             f"behind in {behind}"
         )
 
@@ -251,7 +252,3 @@ def _count(contrasts: Sequence[Contrast], outcome: str) -> int:
 def _listed(items: Iterable[str]) -> str:
     found = list(items)
     return " and ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found)
-
-
-def _s(n: int) -> str:
-    return "" if n == 1 else "s"

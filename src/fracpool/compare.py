@@ -19,6 +19,7 @@ import pandas as pd
 from fracpool import estimates, findings, pages, table
 from fracpool.estimates import Estimate
 from fracpool.findings import NOT_RUN, Finding, Part
+from fracpool.plain_text import count
 from fracpool.table import Results
 
 AGREE, APART, NOT_TOLD, ONLY_ONE = "agree", "differ", "not told", "only in one"
@@ -101,8 +102,8 @@ class Comparison:
         if not self.variants and not self.findings:
             return "Nothing to compare: no variant with finished runs and no judged finding is in two of the folders."
         same = sum(finding.verdict == AGREE for finding in self.findings)
-        said = [f"{_count(len(self.variants), 'variant')} in several folders: {_tally(self.variants)}"]
-        said += [f"{_count(len(self.findings), 'finding')}: {same} with the same verdict"]
+        said = [f"{count(len(self.variants), 'variant')} in several folders: {_tally(self.variants)}"]
+        said += [f"{count(len(self.findings), 'finding')}: {same} with the same verdict"]
         return "; ".join(part for part in said if not part.startswith("0 ")) + "."
 
     @property
@@ -302,14 +303,10 @@ def _accuracy_text(value: Estimate) -> str:
 
 
 def _tally(lines: Sequence[Line]) -> str:
-    count = Counter(line.verdict for line in lines)
-    told = [f"{count[verdict]} {verdict}" for verdict in (AGREE, APART) if count[verdict]]
-    told += [f"{count[NOT_TOLD]} not told (one seed)"] if count[NOT_TOLD] else []
+    by_verdict = Counter(line.verdict for line in lines)
+    told = [f"{by_verdict[verdict]} {verdict}" for verdict in (AGREE, APART) if by_verdict[verdict]]
+    told += [f"{by_verdict[NOT_TOLD]} not told (one seed)"] if by_verdict[NOT_TOLD] else []
     return ", ".join(told)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _tidy(compared: Comparison) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Text from a record as it may be shown: a results folder may come from a stranger."""
+"""Numbers of things in words, and text from a record as it may be shown: a results folder may come from a stranger."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import unicodedata
 from typing import Any
 
 LONGEST_TEXT = 300
+
+
+def count(number: int, what: str) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def text(value: Any, longest: int = LONGEST_TEXT) -> str:

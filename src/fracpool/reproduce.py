@@ -18,6 +18,7 @@ from fracpool import forecast, paths, report, stopping, sweep, train
 from fracpool.command_line import Parser
 from fracpool.environment import cores
 from fracpool.messages import nearest
+from fracpool.plain_text import count
 from fracpool.progress import duration
 from fracpool.records import Store
 from fracpool.settings import SettingsError
@@ -72,7 +73,7 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
     trainings = [run for run in points.values() if run.settings.task == "train"]
     time = forecast.seconds(trainings, forecast.measured(store.read().records), threads=1)
     about = "" if not time else f", about {duration(time / options.jobs)} by what such runs took here"
-    print(f"{len(profile)} experiments, {len(points)} runs to do, {options.jobs} at a time{about}")
+    print(f"{count(len(profile), 'experiment')}, {count(len(points), 'run')} to do, {options.jobs} at a time{about}")
     return train.DONE
 
 

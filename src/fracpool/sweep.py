@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fracpool import checkpoint, datasets, environment, forecast, identity, launchers, progress, tracking
 from fracpool.claims import is_free
 from fracpool.description import maker, maker_of, now
+from fracpool.plain_text import count
 from fracpool.records import Record, Store
 from fracpool.runner import ELSEWHERE, Outcome, PlannedRun, outcome_of, plan, prepare_folder, refuse_others
 from fracpool.settings import ImpossibleNetwork, Settings, SettingsError, from_config
@@ -243,7 +244,7 @@ def _carry_out(launcher: Any, config: DictConfig, pending: list[Point]) -> list[
             outcomes[outcome.run_id] = outcome
         waiting = [point for point in pending if outcomes[point.run.run_id].status == ELSEWHERE]
         if waiting and len(waiting) == len(pending):
-            print(f"waiting for {_count(len(waiting), 'run')} that another process is at")
+            print(f"waiting for {count(len(waiting), 'run')} that another process is at")
         while waiting and all(point.run.finished() is None and not is_free(point.run.claim) for point in waiting):
             time.sleep(POLL_SECONDS)
         pending = waiting
@@ -309,7 +310,7 @@ def _launch_again(launcher: Any, config: DictConfig, pending: list[Point]) -> li
             "A worker process was killed before any run was done, most likely for want of memory: use fewer workers "
             "(hydra.launcher.n_jobs) or a smaller network; the same command goes on from here."
         )
-    print(f"a worker process was killed, most likely for want of memory; going on with {_count(len(left), 'run')}")
+    print(f"a worker process was killed, most likely for want of memory; going on with {count(len(left), 'run')}")
     return done + (_launch(launcher, config, left) if left else [])
 
 
@@ -419,16 +420,14 @@ def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> Non
         print(f"{_name(whole.settings)}: not run, only its geometry is kept: {whole.missing_data}")
         return
     print(
-        f"{_name(whole.settings)}: {_count(runs, 'run')} of {_count(variants, 'variant')}, "
+        f"{_name(whole.settings)}: {count(runs, 'run')} of {count(variants, 'variant')}, "
         f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
     )
     makers = [maker_of(record) for record in skipped]
     others = [other for other in makers if other != maker()]
     if others:
         told = sorted({f"{name} {value}" for other in others for name, value in other.items() - maker().items()})
-        print(
-            f"  {_count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again"
-        )
+        print(f"  {count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again")
     for label, reason in whole.impossible:
         print(f"  left out: {label}: {reason}")
 
@@ -455,7 +454,7 @@ def _print_plan(whole: Plan) -> None:
     from fracpool import table  # brings pandas, which a sweep that runs needs at its end only
 
     variants = _variants(whole)
-    print(f"{_name(whole.settings)}: {_count(len(whole.points), 'run')} of {_count(len(variants), 'variant')}")
+    print(f"{_name(whole.settings)}: {count(len(whole.points), 'run')} of {count(len(variants), 'variant')}")
     names = table.distinct_names([(v["label"], table.flatten(v["config"])) for v in variants])
     groups: dict[str, list[Point]] = {v["variant_id"]: [] for v in variants}
     for point in whole.points:
@@ -472,8 +471,4 @@ def _print_plan(whole: Plan) -> None:
         return
     pending = [point.run for point in whole.pending()]
     for line in forecast.lines(pending, whole.store.read().records):
-        print(f"  {_count(len(pending), 'run')} to do: {line}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+        print(f"  {count(len(pending), 'run')} to do: {line}")

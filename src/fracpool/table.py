@@ -22,7 +22,7 @@ from typing import Any, TypeGuard, cast
 import pandas as pd
 
 from fracpool import poolings
-from fracpool.plain_text import text
+from fracpool.plain_text import count, text
 from fracpool.records import Record, RecordError, Store
 from fracpool.settings import BudgetSettings, ModelSettings, OptimizerSettings
 
@@ -541,5 +541,5 @@ def _setting_text(key: str, value: Any) -> str:
     if value is True:
         return name
     if name == "epochs":
-        return f"{value} epoch{'' if value == 1 else 's'}"
+        return count(value, "epoch")
     return f"{name} {value}"
