@@ -380,8 +380,12 @@ def _gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part
 
 def _comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     margin = _fraction(spec["margin"], "margin")
-    part.claimed = f"within ±\u00a0{100 * margin:g} point{'' if margin == 0.01 else 's'}"
+    part.claimed = f"within ±\u00a0{_wide(margin)}"
     _compare_inside(results, experiment, spec, part, -margin, margin)
+
+
+def _wide(margin: float) -> str:
+    return f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
 
 
 def _compare_inside(
@@ -413,7 +417,7 @@ def _compare_better(
     margin = _fraction(spec["margin"], "margin")
     if margin <= 0:
         raise ValueError("margin must be above 0")
-    part.claimed = f"above 0; less than {100 * margin:g} points would refute it"
+    part.claimed = f"above 0; less than {_wide(margin)} would refute it"
     sample = _paired(results, experiment, a, b, spec, part)
     part.numbers["margin"] = margin
     if sample is None:
