@@ -107,10 +107,26 @@ def test_the_gap_joins_the_budgets_of_all_experiments(tmp_path: Path) -> None:
         pair = [factory.config(kind, epochs=epochs) for kind in ("max", "fmp")]
         factory.sweep(tmp_path, name, pair, range(3 if epochs == 1 else 4), even, [])
     figure = named(drawn(tmp_path), "budget-gap")
-    assert "2 conv: FMP 1.47 random −20.0 after 4,000 images, −8.8 after 8,000 images, −5.0 after 12,000" in figure.alt
-    assert "FMP 1.47 random, averaged passes −1.0 after 4,000 images, −1.0 after 12,000 images" in figure.alt
+    gaps = "−20.0 after 4,000 images, −8.8 after 8,000 images, −5.0 after 12,000"
+    assert f"2 conv, ratio 1.47: FMP random {gaps}" in figure.alt
+    assert "FMP random, averaged passes −1.0 after 4,000 images, −1.0 after 12,000 images" in figure.alt
     assert "n = 3 to 4" in figure.caption
     assert "Hatched" not in figure.caption
+
+
+def test_every_panel_of_the_gap_has_lines(tmp_path: Path) -> None:
+    """Networks whose lines would be one too many are left out, and said to be."""
+    configs = [factory.config(kind, dense=[units]) for kind in ("max", "fmp") for units in (10, 20)]
+    ways = [{"regions_per": per, "pseudo_random": p} for per in ("batch", "sample", "channel") for p in (False, True)]
+    for way in ways:
+        configs.append(factory.config("fmp", dense=[10]))
+        configs[-1]["pool"] |= way
+    configs.append(factory.config("fmp", dense=[20]))
+    configs[-1]["pool"] |= {"window": 2}
+    factory.sweep(tmp_path, "mnist_swap", configs, range(2), even, [])
+    figure = named(drawn(tmp_path), "budget-gap")
+    assert "dense" not in figure.alt
+    assert "Left out: 1 more network" in figure.caption
 
 
 def test_the_claimed_range_stands_in_the_panel_of_its_network(tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ class Variant:
         idle = {*TEST_PASSES, "model.name"}
         if not self.settings.get("model.batch_norm"):
             idle.add("model.batch_norm_momentum")
-        return {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k not in idle}
+        rest = {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k not in idle}
+        if rest.get("model.pools", 0) is None:
+            rest["model.pools"] = self.depth  # what null stands for
+        return rest
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How far FMP is behind max pooling against the budget, over all experiments, and what each cause takes away of it.
 
-A panel is a network, whatever its budget; a line is a way to draw regions, or to test, that takes one cause away:
-new regions at each step, their random order, the chance in a single test pass.
+A panel is a network and a ratio, whatever the budget; a line is a way to draw regions, or to test, that takes one
+cause away: new regions at each step, their random order, the chance in a single test pass.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fracpool.figures import style
 from fracpool.figures.curves import histories
 from fracpool.figures.style import INK, MARKERS, MOST_LINES, MUTED, PALETTE, PAPER, Figure
 from fracpool.findings import WORDS, NotJudged, points, scores, select_one
+from fracpool.plain_text import count
 from fracpool.table import Experiment, Results, Variant, network_key, network_names
 
 BUDGET = ("budget.train_examples", "budget.epochs")
@@ -37,9 +38,9 @@ TESTS: dict[str, Any] = {"test_accuracy": "-", "averaged_accuracy": "--", "deter
 
 @dataclass
 class Panel:
-    """One network; `lines` hold, by pooling and test, the gap by training images seen."""
+    """One network with FMP of one ratio; `lines` hold, by pooling and test, the gap by training images seen."""
 
-    title: str
+    example: Variant
     lines: dict[tuple[str, str], dict[float, Estimate]] = field(default_factory=dict)
     claimed: tuple[float, float] | None = None
 
@@ -57,12 +58,13 @@ class Panel:
 def gap_figure(results: Results, swaps: Sequence[Contrast]) -> Figure | None:
     """FMP minus max pooling against budget: a panel per network, a line per way to draw regions or to test."""
     panels = [panel for panel in _panels(results, swaps).values() if len(panel.budgets) > 1]
-    shown = sorted(panels, key=lambda panel: -sum(map(len, panel.lines.values())))[:MOST_PANELS]
+    shown = _chosen(panels)
     if not shown:
         return None
-    lines = list(dict.fromkeys(line for panel in shown for line in panel.lines))
+    lines = _lines(shown)
     looks = _looks(lines[:MOST_LINES])
-    canvas, axes = style.panels([panel.title for panel in shown], height=3.0)
+    titles = _titles(shown)
+    canvas, axes = style.panels(titles, height=3.0)
     for place, panel in zip(axes, shown, strict=True):
         _draw(place, panel, looks)
     style.budget_axes(axes)
@@ -88,11 +90,31 @@ def gap_figure(results: Results, swaps: Sequence[Contrast]) -> Figure | None:
         + (CAUSES if any(_is_default(swap.a) for swap in swaps) else "")
         + f"Bars: {style.interval_words()}, paired; n = {style.span(n)}."
         + (" Hatched: the range that the finding claims." if any(panel.claimed for panel in shown) else "")
-        + (f" {left_out} more networks have several budgets." if left_out else "")
+        + (f" Left out: {count(left_out, 'more network')}, of fewer budgets." if left_out else "")
         + (f" The first {len(looks)} of {len(lines)} lines are shown." if len(lines) > len(looks) else "")
     )
-    alt = "Difference against training budget. " + " ".join(_words(panel) for panel in shown)
+    alt = "Difference against training budget. " + " ".join(map(_words, titles, shown))
     return style.finish(canvas, "budget-gap", "What the gap is made of, and when", caption, alt)
+
+
+def _chosen(panels: Sequence[Panel]) -> list[Panel]:
+    """Those of the most budgets and tests, as far as their lines can be told apart."""
+    chosen: list[Panel] = []
+    for panel in sorted(panels, key=lambda panel: -sum(map(len, panel.lines.values()))):
+        if not chosen or len(_lines([*chosen, panel])) <= MOST_LINES:
+            chosen.append(panel)
+    return chosen[:MOST_PANELS]
+
+
+def _lines(panels: Sequence[Panel]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(line for panel in panels for line in panel.lines))
+
+
+def _titles(panels: Sequence[Panel]) -> list[str]:
+    """What tells these panels apart."""
+    names = network_names([panel.example for panel in panels], without=BUDGET)
+    ratios = [f", ratio {panel.example.ratio:.4g}" if panel.example.ratio else "" for panel in panels]
+    return [f"{names[panel.example.id]}{ratio}" for panel, ratio in zip(panels, ratios, strict=True)]
 
 
 def _draw(axes: Axes, panel: Panel, looks: Mapping[tuple[str, str], tuple[str, str]]) -> None:
@@ -120,30 +142,36 @@ def _looks(lines: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str,
     return {line: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for line, i in places.items()}
 
 
-def _words(panel: Panel) -> str:
+def _words(title: str, panel: Panel) -> str:
     lines = [
         f"{pool}{WORDS[test]} {', '.join(f'{points(line[x].mean)} after {x:,.0f} images' for x in sorted(line))}"
         for (pool, test), line in panel.lines.items()
     ]
-    return f"{panel.title}: {'; '.join(lines)}."
+    return f"{title}: {'; '.join(lines)}."
 
 
 # ---- from runs to lines ----
 
 
-def _panels(results: Results, swaps: Sequence[Contrast]) -> dict[str, Panel]:
+def _panels(results: Results, swaps: Sequence[Contrast]) -> dict[tuple[str, float | None], Panel]:
     experiments = {experiment.name: experiment for experiment in results.experiments}
-    names = network_names([swap.a for swap in swaps], without=BUDGET)
     claims = _claims(results)
-    default = next((swap.a.pool for swap in swaps if _is_default(swap.a)), None)
-    panels: dict[str, Panel] = {}
+    panels: dict[tuple[str, float | None], Panel] = {}
     for swap in swaps:
-        key = network_key(swap.a, BUDGET)
-        panel = panels.setdefault(key, Panel(names[swap.a.id], claimed=claims.get(key)))
+        panel = panels.setdefault(_key(swap.a), Panel(swap.a, claimed=claims.get(_key(swap.a))))
         for test, seen, gap in _gaps(results, experiments[swap.experiment], swap.a, swap.b):
-            if test == "test_accuracy" or swap.a.pool == default:  # the other tests of other poolings: one too many
-                panel.add((swap.a.pool, test), seen, gap)
+            if test == "test_accuracy" or _is_default(swap.a):  # the other tests of other poolings: one too many
+                panel.add((_without_ratio(swap.a), test), seen, gap)
     return panels
+
+
+def _key(variant: Variant) -> tuple[str, float | None]:
+    return network_key(variant, BUDGET), variant.ratio
+
+
+def _without_ratio(variant: Variant) -> str:
+    """ "FMP random" for "FMP 1.47 random": its panel says the ratio."""
+    return variant.pool.replace(f" {variant.ratio:.4g}", "", 1) if variant.ratio else variant.pool
 
 
 def _gaps(results: Results, experiment: Experiment, a: Variant, b: Variant) -> Iterator[tuple[str, float, Estimate]]:
@@ -170,9 +198,9 @@ def _is_default(variant: Variant) -> bool:
     return not any(pool.values()) and variant.settings.get("pool.regions_per") == "batch"
 
 
-def _claims(results: Results) -> dict[str, tuple[float, float]]:
-    """By network: the range, in points, of the first gap that counts and is claimed of it."""
-    found: dict[str, tuple[float, float]] = {}
+def _claims(results: Results) -> dict[tuple[str, float | None], tuple[float, float]]:
+    """By network and ratio: the range, in points, of the first gap that counts and is claimed of it."""
+    found: dict[tuple[str, float | None], tuple[float, float]] = {}
     for experiment in results.experiments:
         for finding in experiment.findings:
             parts = finding.get("parts")
@@ -180,9 +208,9 @@ def _claims(results: Results) -> dict[str, tuple[float, float]]:
                 if isinstance(part, Mapping) and part.get("kind") == "gap" and part.get("counts", True):
                     try:
                         low, high = sorted(100 * float(bound) for bound in part["range"])
-                        network = network_key(select_one(experiment, part["a"]), BUDGET)
+                        key = _key(select_one(experiment, part["a"]))
                     except (KeyError, NotJudged, TypeError, ValueError):
                         continue
                     if -100 <= low < high <= 100:
-                        found.setdefault(network, (low, high))
+                        found.setdefault(key, (low, high))
     return found
