@@ -533,12 +533,17 @@ def _differing_keys(group: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _setting_text(key: str, value: Any) -> str:
-    """A setting in words: "no dropout", "batch norm", "5 epochs", "mnist", "kernel 3"."""
+    """A setting in words: "no dropout", "batch norm", "5 epochs", "mnist", "3×3 filters"."""
     name = key.rsplit(".", 1)[-1].replace("_", " ")
     if key.endswith(".name"):
         return str(value)
     if name == "train examples":
         return f"{value:,} images" if _is_number(value) else "all images"
+    if name == "kernel":
+        return f"{value}×{value} filters"
+    if name == "pad to" and value:
+        return f"padded to {value}×{value}"
+    name = {"pad to": "padding", "pointwise": "1×1 convolutions"}.get(name, name)
     if value is None or value is False or value == 0:
         return f"no {name}"
     if value is True:
