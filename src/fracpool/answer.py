@@ -56,7 +56,7 @@ def answer(results: Results) -> Answer:
     )
     headline = _headline(swaps)
     if swaps:
-        headline += _depth_clause(deeper) + ("" if _count(swaps, AHEAD) else _averaged_clause(averaged))
+        headline += _depth_clause(deeper) + ("" if _how_many(swaps, AHEAD) else _averaged_clause(averaged))
     headline += "."
     return Answer(headline, tuple(filter(None, sentences)), tuple(swaps), tuple(averaged), tuple(deeper))
 
@@ -88,7 +88,8 @@ PSEUDO = Relation(
 
 def _has_passes(variant: Variant) -> bool:
     """Whether its test passes differ, so that there is something to average."""
-    return (variant.settings.get("repeats") or 1) > 1 and variant.settings.get("pool.regions_per") != "run"
+    repeats = variant.settings.get("repeats")
+    return isinstance(repeats, int) and repeats > 1 and variant.settings.get("pool.regions_per") != "run"
 
 
 def _contrasts(results: Results, relation: Relation) -> list[Contrast]:
@@ -145,7 +146,7 @@ def _sentence(*words: str) -> str:
 def _headline(swaps: Sequence[Contrast]) -> str:
     if not swaps:
         return "Not answered yet: no two finished runs differ by FMP against 2×2 max pooling alone"
-    ahead, behind = _count(swaps, AHEAD), _count(swaps, BEHIND)
+    ahead, behind = _how_many(swaps, AHEAD), _how_many(swaps, BEHIND)
     if ahead and behind:
         return "It depends: FMP beats 2×2 max pooling in some networks and loses in others"
     if ahead:
@@ -158,7 +159,7 @@ def _headline(swaps: Sequence[Contrast]) -> str:
 def _depth_clause(deeper: Sequence[Contrast]) -> str:
     if not deeper:
         return ""
-    ahead, behind = _count(deeper, AHEAD), _count(deeper, BEHIND)
+    ahead, behind = _how_many(deeper, AHEAD), _how_many(deeper, BEHIND)
     if ahead and behind:
         return "; with more layers it is ahead here and behind there"
     if ahead:
@@ -167,13 +168,13 @@ def _depth_clause(deeper: Sequence[Contrast]) -> str:
 
 
 def _averaged_clause(averaged: Sequence[Contrast]) -> str:
-    return "; with averaged test passes it can" if _count(averaged, AHEAD) else ""
+    return "; with averaged test passes it can" if _how_many(averaged, AHEAD) else ""
 
 
 def _swap_words(swaps: Sequence[Contrast]) -> Iterable[str]:
     if not swaps:
         return
-    n, ahead, behind = len(swaps), _count(swaps, AHEAD), _count(swaps, BEHIND)
+    n, ahead, behind = len(swaps), _how_many(swaps, AHEAD), _how_many(swaps, BEHIND)
     low, high = min(swaps, key=lambda c: c.end.mean), max(swaps, key=lambda c: c.end.mean)
     spread = f"{points(low.end.mean)} to {points(high.end.mean)} points" if n > 1 else f"{points(low.end.mean)} points"
     yield (
@@ -201,7 +202,7 @@ def _budget_words(swaps: Sequence[Contrast]) -> Iterable[str]:
 def _depth_words(deeper: Sequence[Contrast]) -> Iterable[str]:
     if not deeper:
         return
-    n, ahead, behind = len(deeper), _count(deeper, AHEAD), _count(deeper, BEHIND)
+    n, ahead, behind = len(deeper), _how_many(deeper, AHEAD), _how_many(deeper, BEHIND)
     yield (
         f"with more convolutions than the max-pool network it is held against, FMP is ahead in {ahead} of "
         f"{count(n, 'comparison')} and behind in {behind}"
@@ -227,7 +228,7 @@ def _averaging_words(results: Results, averaged: Sequence[Contrast]) -> Iterable
             f"(mean of {count(len(gain), 'run')})"
         )
     if averaged:
-        n, ahead, behind = len(averaged), _count(averaged, AHEAD), _count(averaged, BEHIND)
+        n, ahead, behind = len(averaged), _how_many(averaged, AHEAD), _how_many(averaged, BEHIND)
         yield (
             f"so averaged, it is ahead of a single pass of 2×2 max pooling in {ahead} of {count(n, 'comparison')} and "
             f"behind in {behind}"
@@ -245,7 +246,7 @@ def _shown(mean: Estimate) -> str:
     return f"{points(mean.mean)} points, n = {mean.n}"
 
 
-def _count(contrasts: Sequence[Contrast], outcome: str) -> int:
+def _how_many(contrasts: Sequence[Contrast], outcome: str) -> int:
     return sum(c.outcome == outcome for c in contrasts)
 
 
