@@ -60,8 +60,34 @@ def test_classes_are_read_as_they_were_and_pack_into_a_few_hundred_bytes(tmp_pat
     }
     with zipfile.ZipFile(record.folder / "predictions.npz") as archive:
         sizes = {member.filename: member.compress_size for member in archive.infolist()}
-    assert sizes.pop("labels.npy") > 4000
     assert max(sizes.values()) < 500, sizes
+
+
+def test_runs_that_keep_classes_share_their_labels(tmp_path):
+    store, labels = Store(tmp_path), np.arange(100, dtype=np.uint8)
+    for run in ("a-1", "a-2"):
+        store.write(DATA | {"run_id": run}, predictions={"one_pass": labels, "labels": labels})
+    (file,) = (tmp_path / "labels").iterdir()
+    first, second = store.read().records
+    assert np.array_equal(first.predictions()["labels"], labels)
+    np.savez_compressed(file, labels=labels[::-1])
+    with pytest.raises(RecordError, match=r"labels/.*: not the labels that its name stands for"):
+        second.predictions()
+    file.unlink()
+    with pytest.raises(RecordError, match=r"labels/.*: missing"):
+        second.predictions()
+    store.write(DATA | {"run_id": "a-3"}, predictions={"one_pass": labels, "labels": labels})
+    assert np.array_equal(second.predictions()["labels"], labels)
+
+
+def test_labels_come_from_the_folder_itself(tmp_path):
+    labels = np.zeros(4, np.uint8)
+    record = Store(tmp_path / "own").write(DATA, predictions={"one_pass": labels, "labels": labels})
+    os.rename(tmp_path / "own" / "labels", tmp_path / "elsewhere")
+    (tmp_path / "own" / "labels").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordError, match="a results folder holds its own"):
+        record.predictions()
+    assert Store(tmp_path / "own").links() == [tmp_path / "own" / "labels"]
 
 
 def damage_truncate(folder):

@@ -22,8 +22,8 @@ def files(root: Path) -> dict[str, bytes]:
 
 def test_the_report_regenerates_from_its_records_byte_for_byte(tmp_path):
     copy = tmp_path / "reference"
-    shutil.copytree(REFERENCE / "runs", copy / "runs")
-    shutil.copytree(REFERENCE / "sweeps", copy / "sweeps")
+    for part in ("runs", "labels", "sweeps"):
+        shutil.copytree(REFERENCE / part, copy / part)
     write_report(copy)
     assert files(copy) == files(REFERENCE)
 
@@ -41,4 +41,5 @@ def test_its_records_are_whole_and_small(tmp_path):
     reading = Store(REFERENCE).read()
     assert reading.problems == []
     assert all(Store(REFERENCE).find(record.run_id) for record in reading.records)
-    assert sum(len(content) for content in files(REFERENCE).values()) <= 15 * 2**20
+    assert all(r.predictions() for r in reading.records if "predictions.npz" in r.data["files"])
+    assert sum(len(content) for content in files(REFERENCE).values()) <= 15 * 10**6

@@ -5,6 +5,7 @@ A results folder (`results/<profile>/`) holds
     runs/<run id>/record.json      settings, metrics, geometry, timings, environment, fingerprints
     runs/<run id>/history.csv      one row per epoch (absent for checks, which have no epochs)
     runs/<run id>/predictions.npz  test probabilities or classes (absent for checks and diverged runs)
+    labels/<digest>.npz            test labels, once for all runs that keep classes
     sweeps/<experiment>.json       which runs an experiment consists of, and the findings it tests
     unfinished/<run id>/           the checkpoint of a run that has not ended, and its record while it is written
     claims/  damaged/              who is at which run; records that could not be used
@@ -22,6 +23,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -49,7 +51,7 @@ HISTORY_COLUMNS = (
 MAX_JSON_BYTES = 16 * 2**20
 MAX_HISTORY_BYTES = 64 * 2**20
 MAX_PREDICTIONS_BYTES = 256 * 2**20
-MINUS_LABELS = "_minus_labels"
+MINUS_LABELS, LABELS_DIGEST = "_minus_labels", "labels_digest"
 
 
 class RecordError(ValueError):
@@ -97,14 +99,13 @@ class Record:
         """Test predictions of `one_pass`, of the `averaged` passes and of the `deterministic` one: probabilities
         (images, classes) float16, or classes (images,) uint8; and `labels` (images,) uint8."""
         path = self.folder / PREDICTIONS_FILE
-        blob = _read_bounded(path, MAX_PREDICTIONS_BYTES, self._checksum(PREDICTIONS_FILE))
+        arrays = _read_arrays(path, self._checksum(PREDICTIONS_FILE))
+        shared = arrays.pop(LABELS_DIGEST, None)
+        if shared is not None:
+            arrays["labels"] = _read_labels(self.folder.parents[1] / "labels", str(shared))
         try:
-            with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-                if sum(member.file_size for member in archive.infolist()) > MAX_PREDICTIONS_BYTES:
-                    raise RecordError(f"{path}: unpacks to more than {MAX_PREDICTIONS_BYTES} bytes; refused")
-            with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
-                return _without_labels({name: arrays[name] for name in arrays.files})
-        except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+            return _without_labels(arrays)
+        except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{path}: not a predictions file ({error})") from None
 
     def _checksum(self, name: str) -> str:
@@ -114,19 +115,8 @@ class Record:
             raise RecordError(f"{self.folder / RECORD_FILE}: the run has no {name} (status {self.status})") from None
 
 
-def _beside_labels(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Classes as their difference from the labels, modulo 256: nearly all zero, so they pack into a tenth."""
-    packed = {}
-    for name, array in predictions.items():
-        if name != "labels" and array.dtype == predictions["labels"].dtype:
-            packed[name + MINUS_LABELS] = array - predictions["labels"]
-        else:
-            packed[name] = array
-    return packed
-
-
 def _without_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What `_beside_labels` was given. Records of before hold the classes as they are."""
+    """The classes, of which `Store._pack` keeps the difference from the labels."""
     return {
         name.removesuffix(MINUS_LABELS): array + arrays["labels"] if name.endswith(MINUS_LABELS) else array
         for name, array in arrays.items()
@@ -148,6 +138,7 @@ class Store:
         self.root = Path(root)
         self.runs = self.root / "runs"
         self.sweeps = self.root / "sweeps"
+        self.labels = self.root / "labels"
 
     def folder(self, run_id: str) -> Path:
         return self.runs / run_id
@@ -184,8 +175,8 @@ class Store:
 
     def links(self) -> list[Path]:
         """The parts of the folder that lead out of it."""
-        parts = (self.runs, self.sweeps, *(self.root / name for name in ("unfinished", "claims", "damaged")))
-        return [part for part in parts if part.is_symlink()]
+        others = (self.root / name for name in ("unfinished", "claims", "damaged"))
+        return [part for part in (self.runs, self.sweeps, self.labels, *others) if part.is_symlink()]
 
     def write(
         self,
@@ -205,9 +196,7 @@ class Store:
             if history:
                 files[HISTORY_FILE] = _write_durably(new / HISTORY_FILE, _history_csv(history))
             if predictions is not None:
-                packed = io.BytesIO()
-                np.savez_compressed(packed, **_beside_labels(predictions))  # type: ignore[arg-type]
-                files[PREDICTIONS_FILE] = _write_durably(new / PREDICTIONS_FILE, packed.getvalue())
+                files[PREDICTIONS_FILE] = _write_durably(new / PREDICTIONS_FILE, self._pack(predictions))
             whole = {"schema": RECORD_SCHEMA, **data, "files": files}
             _write_durably(new / RECORD_FILE, _json_bytes(whole))
             self.runs.mkdir(parents=True, exist_ok=True)
@@ -220,6 +209,19 @@ class Store:
             shutil.rmtree(new, ignore_errors=True)
         self.forget_unfinished(run_id)
         return Record(whole, target)
+
+    def _pack(self, predictions: Mapping[str, np.ndarray]) -> bytes:
+        """A file of predictions. Of classes it holds the difference from the labels, modulo 256, which is nearly all
+        zero, and where the labels are: a tenth of the bytes."""
+        labels = predictions["labels"]
+        if any(array.dtype != labels.dtype for array in predictions.values()):
+            return _packed(predictions)
+        name = _digest_of(labels)
+        target = self.labels / f"{name}.npz"
+        if not target.is_file():
+            _replace(target, _packed({"labels": labels}))
+        apart = {name + MINUS_LABELS: array - labels for name, array in predictions.items() if name != "labels"}
+        return _packed({**apart, LABELS_DIGEST: np.array(name)})
 
     def forget_unfinished(self, run_id: str) -> None:
         """Throws away what a run needed until its record was there."""
@@ -251,16 +253,10 @@ class Store:
     def write_sweep(self, experiment: str, sweep: Mapping[str, Any]) -> None:
         """Writes `sweeps/<experiment>.json`, replacing the file in one step."""
         target = self.sweeps / f"{experiment}.json"
-        hidden = self.sweeps / f".{experiment}.{os.getpid()}"
         try:
-            self.sweeps.mkdir(parents=True, exist_ok=True)
-            _write_durably(hidden, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
-            os.replace(hidden, target)
+            _replace(target, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
         except OSError as error:
             raise StorageError.about(target, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                hidden.unlink()
 
     def read_sweeps(self) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """All sweep files by experiment name, and one line per file that cannot be used."""
@@ -354,6 +350,51 @@ def _write_durably(path: Path, content: bytes) -> str:
         file.flush()
         os.fsync(file.fileno())
     return hashlib.sha256(content).hexdigest()
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Writes a file beside, flushed to disk, and puts it in its place in one step."""
+    hidden = target.parent / f".{target.stem}.{os.getpid()}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_durably(hidden, content)
+        os.replace(hidden, target)
+    finally:
+        with contextlib.suppress(OSError):
+            hidden.unlink()
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def _read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray]:
+    blob = _read_bounded(path, MAX_PREDICTIONS_BYTES, checksum)
+    try:
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_PREDICTIONS_BYTES:
+                raise RecordError(f"{path}: unpacks to more than {MAX_PREDICTIONS_BYTES} bytes; refused")
+        with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}: not a predictions file ({error})") from None
+
+
+def _read_labels(folder: Path, name: str) -> np.ndarray:
+    """Labels that several runs share; what is not what its name says is refused."""
+    path = folder / f"{name}.npz"
+    if folder.is_symlink() or not re.fullmatch("[0-9a-f]{16}", name):
+        raise RecordError(f"{folder}: not the labels of a run; a results folder holds its own")
+    labels = _read_arrays(path).get("labels")
+    if labels is None or _digest_of(labels) != name:
+        raise RecordError(f"{path}: not the labels that its name stands for; take the file from where the run was made")
+    return labels
+
+
+def _digest_of(labels: np.ndarray) -> str:
+    return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
 
 
 def _refuse_constant(name: str) -> Any:
