@@ -43,3 +43,4 @@ def test_its_records_are_whole_and_small(tmp_path):
     assert all(Store(REFERENCE).find(record.run_id) for record in reading.records)
     assert all(r.predictions() for r in reading.records if "predictions.npz" in r.data["files"])
     assert sum(len(content) for content in files(REFERENCE).values()) <= 15 * 10**6
+    assert (REFERENCE / "report.html").stat().st_size <= 3 * 10**6

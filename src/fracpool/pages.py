@@ -146,12 +146,13 @@ def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: Figure
 def _run_row(results: Results, row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     record = results.records[row["run_id"]]
     settings = table.flatten(record.data["config"])
+    unusual = {k: v for k, v in settings.items() if k not in table.USUAL or v != table.USUAL[k]}
     return {name: None if pd.isna(value) else value for name, value in row.items()} | {
         "name": names.get(row["variant_id"], row["variant"]),
         "sizes": sizes_text(table.sizes(record.data["geometry"])),
         "command": table.text(record.data.get("command") or "", 2000),
         "curve": _curve(record),
-        "settings": [f"{table.text(k, 60)}={table.text(v, 60)}" for k, v in settings.items()],
+        "settings": [f"{table.text(k, 60)}={table.text(v, 60)}" for k, v in unusual.items()],
     }
 
 
