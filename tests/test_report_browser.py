@@ -107,7 +107,7 @@ def test_a_run_opens_to_its_sizes_settings_and_command(page: Any) -> None:
     assert not run.locator("pre").is_visible()
     run.locator("summary").press("Enter")
     assert "python -m fracpool.train" in run.locator("pre").inner_text()
-    assert "model.conv_layers=" in run.inner_text()
+    assert "pool.kind=" in run.inner_text()
     assert "28 → " in run.inner_text()
 
 
