@@ -119,7 +119,7 @@ def _contrast(
     if not len(at_end):
         return []
     told_by_budget = relation is SWAP
-    at_first = _differences(results, experiment, a, b, 1, relation.metric) if told_by_budget else np.array([])
+    at_first = _differences(results, experiment, a, b, 1) if told_by_budget else np.array([])
     p = 1.0
     if len(at_end) >= estimates.MIN_SEEDS:
         p = min(1.0, 2 * min(estimates.p_above(at_end, 0), estimates.p_below(at_end, 0)))
@@ -128,7 +128,7 @@ def _contrast(
 
 
 def _differences(
-    results: Results, experiment: Experiment, a: Variant, b: Variant, at: int | str, metric: str
+    results: Results, experiment: Experiment, a: Variant, b: Variant, at: int | str, metric: str = "test_accuracy"
 ) -> np.ndarray:
     scores_a, _ = scores(results, experiment, a, at, metric)
     scores_b, _ = scores(results, experiment, b, at)

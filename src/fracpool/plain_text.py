@@ -9,7 +9,7 @@ LONGEST_TEXT = 300
 
 
 def count(number: int, what: str) -> str:
-    """ "1 run", "2 runs"."""
+    """A number of things: 1 run, 2 runs."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

@@ -170,7 +170,7 @@ def _key(variant: Variant) -> tuple[str, float | None]:
 
 
 def _without_ratio(variant: Variant) -> str:
-    """ "FMP random" for "FMP 1.47 random": its panel says the ratio."""
+    """What the pooling is called without its ratio, which its panel says: "FMP random"."""
     return variant.pool.replace(f" {variant.ratio:.4g}", "", 1) if variant.ratio else variant.pool
 
 

@@ -53,7 +53,7 @@ def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast]) -> Figu
         axes.annotate(words, (0, 1), xycoords=axes.get_xaxis_transform(), xytext=(shift, 2),
                       textcoords="offset points", ha=side, va="bottom", color=MUTED)  # fmt: skip
     n, ahead, behind = len(swaps), *(sum(c.outcome == o for c in swaps) for o in (AHEAD, BEHIND))
-    some = "" if len(shown) == n else f" {len(shown)} of {n} comparisons are shown, as many of each experiment."
+    some = "" if len(shown) == n else f" {len(shown)} of {n} comparisons are shown, about as many of each experiment."
     ring = " Ring: the same with FMP's test passes averaged, against one pass of max pooling." if rings else ""
     caption = (
         "Each row swaps 2×2 max pooling for FMP in one network and changes nothing else; accuracy at the end of the "
