@@ -166,6 +166,9 @@ def test_an_experiment_may_leave_points_of_its_grid_out(train, folder):
     assert "max pool, dense [44]: seed 0;" in whole
     assert "max pool, dense [128]: seed 0;" in whole
     assert "3 runs of 3 variants" in train(*grid, left).out
+    either = train(*grid, "experiment.leave_out=[{pool.kind:[max,average],model.dense:[[44],[128]]}]").out
+    assert "2 runs of 2 variants" in either
+    assert "max pool" not in either
     result = train(*grid, "experiment.leave_out=[{pool.kin:max}]")
     assert result.code == 2
     assert "experiment.leave_out" in result.err

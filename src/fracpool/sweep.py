@@ -195,12 +195,15 @@ def _plan(composer: _Composer, grid: list[list[Override]]) -> Plan:
 
 
 def _is_left_out(settings: Settings) -> bool:
-    """Whether the experiment does not want this point of its grid: one of `leave_out` holds for it."""
+    """Whether the experiment does not want this point of its grid: one of `leave_out` holds for it. A list of values
+    stands for any of them."""
+
+    def holds(key: str, wanted: Any) -> bool:
+        value = reduce(getattr, key.split("."), settings)
+        return value == wanted or (isinstance(wanted, list) and value in wanted)
+
     try:
-        return any(
-            all(reduce(getattr, key.split("."), settings) == value for key, value in pattern.items())
-            for pattern in settings.experiment.leave_out
-        )
+        return any(all(map(holds, pattern, pattern.values())) for pattern in settings.experiment.leave_out)
     except AttributeError as error:
         raise SettingsError(
             f"experiment.leave_out={settings.experiment.leave_out}: must be a list of settings and values, such as "
