@@ -95,6 +95,33 @@ def test_sizes_and_parameters_are_those_of_the_keras_model(
     assert built(np.zeros((2, 28, 26, 2), np.float32)).shape == (2, 10)
 
 
+@pytest.mark.parametrize("shape", [(5, 7, 6, 3), (1, 1, 2, 4)])
+def test_fused_batch_norm_is_that_of_keras(shape):
+    """In outputs, gradients, moving averages and test passes, over three steps."""
+    import keras
+    import tensorflow as tf
+
+    from fracpool.batch_norm import FusedBatchNormalization
+
+    rng = np.random.default_rng(0)
+    fused, whole = (kind(momentum=0.8) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization))
+    for layer in (fused, whole):
+        layer.build(shape)
+        layer.gamma.assign(np.linspace(0.5, 2, shape[-1]))
+        layer.beta.assign(np.linspace(-1, 1, shape[-1]))
+    for _ in range(3):
+        images, onto = (tf.constant(rng.normal(3, 2, shape).astype(np.float32)) for _ in range(2))
+        found = []
+        for layer in (fused, whole):
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                outputs = layer(images, training=True)
+            gradients = tape.gradient(outputs, [images, *layer.trainable_weights], onto)
+            found.append([outputs, *gradients, *layer.variables, layer(images, training=False)])
+        for ours, theirs in zip(*found, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
 def test_poolings_with_weights_count_them_and_their_products():
     def pools(kind: str) -> list[tuple[int, int]]:
         network = architecture.network(ModelSettings(filters=[4, 8]), PoolSettings(kind=kind), (28, 28, 1), 10)

@@ -157,6 +157,7 @@ def test_a_level_needs_three_runs() -> None:
     rule = {"kind": "reaches", "variant": {"pool.kind": "fmp"}, "level": 0.9, "margin": 0.01}
     part = judged({("mnist", "fmp", 2): [0.95, 0.95]}, **rule)
     assert (part.verdict, part.reason) == (NOT_RUN, "2 runs of mnist fmp 2; at least 3 are needed")
+    assert part.seen == "error 5.00 %, n\u00a0=\u00a02"
 
 
 def test_probability_of_improvement_counts_pairs_and_halves_ties() -> None:

@@ -471,6 +471,8 @@ def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
     variant = select_one(experiment, spec["variant"])
     part.claimed = f"error {100 * (1 - level):.2f} %, +\u00a0{100 * margin:g}"
     sample = np.array(list(_noted_scores(results, experiment, variant, spec, part).values()))
+    if 0 < len(sample) < estimates.MIN_SEEDS:
+        part.seen = f"error {100 * (1 - sample.mean()):.2f} %, n\u00a0=\u00a0{len(sample)}"
     if len(sample) < estimates.MIN_SEEDS:
         raise NotJudged(f"{len(sample)} runs of {variant.name}; at least {estimates.MIN_SEEDS} are needed")
     mean = estimates.estimate(sample)

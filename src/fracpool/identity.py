@@ -37,6 +37,7 @@ COMPUTING_MODULES = (
     "function_layer",
     "architecture",
     "models",
+    "batch_norm",
     "datasets",
     "devices",
     "distortion",
@@ -150,9 +151,10 @@ def label(settings: Settings) -> str:
         return f"gradient of {pool}"
     model = settings.model
     if model.k is not None:
-        dropout = [f"dropout to {max(model.dropout_ramp):g}"] if any(model.dropout_ramp) else []
         mode = pool.partition(f"{settings.pool.ratio:.4g} ")[2]
-        return ", ".join([architecture.notation(model, settings.pool), mode, *dropout, *_of_training(settings)])
+        norm = ["batch norm"] if model.batch_norm else []
+        dropout = [f"dropout to {max(model.dropout_ramp):g}"] if any(model.dropout_ramp) else []
+        return ", ".join([architecture.notation(model, settings.pool), mode, *norm, *dropout, *_of_training(settings)])
     pools = "" if model.pools in (None, model.conv_layers) else f"{model.pools} × "
     extras = [
         *(["batch norm"] if model.batch_norm else []),

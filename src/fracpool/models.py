@@ -12,6 +12,7 @@ import numpy as np
 
 from fracpool import poolings
 from fracpool.architecture import Layer, Network, dropout_rate, pool_at
+from fracpool.batch_norm import FusedBatchNormalization
 from fracpool.distortion import GREY, GrahamDistortion
 from fracpool.kept_regions import KeptRegions
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
@@ -64,6 +65,8 @@ def _keras_layer(
             return layers.Conv2D(layer.units, layer.kernel, padding=padding, name=name)
         case "batch_norm":
             momentum = model.batch_norm_momentum
+            if model.batch_norm_fused:
+                return FusedBatchNormalization(momentum=momentum, name=name)
             return layers.BatchNormalization(momentum=momentum, synchronized=synchronized, name=name)
         case "activation" if model.activation == "leaky_relu":
             return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)

@@ -73,6 +73,7 @@ class ModelSettings:
     pointwise: bool = False
     batch_norm: bool = False
     batch_norm_momentum: float = 0.99
+    batch_norm_fused: bool = False
     activation: str = "elu"
     dropout: float = 0.0
     dense: list[int] = field(default_factory=lambda: [128])
@@ -164,6 +165,7 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     check(settings)
     if not settings.model.batch_norm:  # what has no effect makes no other run
         settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
+        settings.model.batch_norm_fused = False
     if settings.model.k is not None:
         settings.model.filters = ModelSettings().filters
     return settings, ignored
@@ -233,6 +235,9 @@ def check(settings: Settings) -> None:
     )
     momentum = model.batch_norm_momentum
     require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
+    fused, alone = model.batch_norm_fused, environment.backend() == "tensorflow" and s.trainer.strategy != "mirrored"
+    allowed = "false with another backend than TensorFlow and with trainer.strategy=mirrored"
+    require(alone or not fused, "model.batch_norm_fused", fused, allowed)
 
     require(optimizer.name in OPTIMIZERS, "optimizer.name", optimizer.name, one_of(OPTIMIZERS))
     rate = optimizer.learning_rate

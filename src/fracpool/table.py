@@ -102,7 +102,7 @@ class Variant:
         differ by their pooling only."""
         idle = {*TEST_PASSES, "model.name"}
         if not self.settings.get("model.batch_norm"):
-            idle.add("model.batch_norm_momentum")
+            idle |= {"model.batch_norm_momentum", "model.batch_norm_fused"}
         rest = {k: v for k, v in self.settings.items() if not k.startswith("pool.") and k not in idle}
         if rest.get("model.pools", 0) is None:
             rest["model.pools"] = self.depth  # what null stands for
