@@ -42,6 +42,7 @@ WRONG = [
     ("pool.regions_per=image", ["pool.regions_per=image", "batch, sample, channel, run"]),
     ("trainer=mirrored model.batch_norm_fused=true", ["model.batch_norm_fused=True", "trainer.strategy=mirrored"]),
     ("model.batch_norm_momentum=1.5", ["model.batch_norm_momentum=1.5", "0 ≤ momentum < 1"]),
+    ("-m seed=0,1 --cfg job", ["Only one of", "--cfg", "-m"]),
     ("predictions=all", ["predictions=all", "probabilities, classes"]),
     ("dataset=mnist5k dataset.held_out=4000", ["dataset.held_out=4000", "from 1 to 3999", "dataset=mnist5k"]),
     ("dataset=mnist5k dataset.held_out=0", ["dataset.held_out=0", "from 1 to 3999"]),

@@ -33,8 +33,8 @@ def test_the_defaults_are_those_that_ids_stand_for():
     model, budget = asdict(ModelSettings()), asdict(BudgetSettings())
     known = {
         "conv_layers": 2, "pools": None, "filters": [32, 64], "kernel": 3, "pad_to": None, "batch_norm": False,
-        "batch_norm_momentum": 0.99, "batch_norm_fused": False, "activation": "elu", "dropout": 0.0, "dense": [128], "dense_dropout": 0.0,
-        "pointwise": False,
+        "batch_norm_momentum": 0.99, "batch_norm_fused": False, "activation": "elu", "dropout": 0.0, "dense": [128],
+        "dense_dropout": 0.0, "pointwise": False,
     }  # fmt: skip
     assert {name: model[name] for name in known if name in model} == known
     assert {name: budget[name] for name in budget} == {"epochs": 10, "train_examples": None, "batch_size": 100,

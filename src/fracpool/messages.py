@@ -45,6 +45,8 @@ def one_line(error: BaseException) -> str | None:
             return _about_value(error, error.__cause__)
         case HydraException() | OmegaConfBaseException():
             return _about_hydra(error)
+        case ValueError() if str(error).startswith("Only one of --run"):  # Hydra's
+            return f"{error}; leave out -m (--multirun) to see one config"
     return None
 
 
