@@ -18,7 +18,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return self._fused(inputs, self.moving_mean, self.moving_variance, is_training=False)[0]
         outputs, mean, variance = self._fused(inputs, is_training=True)
         values = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
-        variance *= (values - 1) / values  # the op's is that of the population, Keras keeps that of the batch
+        variance *= (values - 1) / values  # the op's is Bessel's, Keras keeps the biased one
         for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept.assign(kept * self.momentum + new * (1 - self.momentum))
         return outputs
