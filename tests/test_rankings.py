@@ -79,7 +79,7 @@ def test_a_ranking_takes_the_metric_that_is_asked_for() -> None:
 
 def test_a_ranking_of_too_few_seeds_is_not_judged() -> None:
     part = ranking([0.9, 0.9], [[0.8, 0.8]])
-    assert (part.verdict, part.reason) == (NOT_RUN, "2 seeds common to all 2; at least 3 are needed")
+    assert (part.verdict, part.reason) == (INCONCLUSIVE, "2 seeds common to all 2; at least 3 are needed")
 
 
 def test_ranking_errs_as_rarely_as_it_should() -> None:
@@ -156,7 +156,7 @@ def test_a_level_is_called_reached_as_rarely_as_it_should() -> None:
 def test_a_level_needs_three_runs() -> None:
     rule = {"kind": "reaches", "variant": {"pool.kind": "fmp"}, "level": 0.9, "margin": 0.01}
     part = judged({("mnist", "fmp", 2): [0.95, 0.95]}, **rule)
-    assert (part.verdict, part.reason) == (NOT_RUN, "2 runs of mnist fmp 2; at least 3 are needed")
+    assert (part.verdict, part.reason) == (INCONCLUSIVE, "2 runs of mnist fmp 2; at least 3 are needed")
     assert part.seen == "error 5.00 %, n\u00a0=\u00a02"
 
 

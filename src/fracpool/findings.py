@@ -473,8 +473,7 @@ def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
     sample = np.array(list(_noted_scores(results, experiment, variant, spec, part).values()))
     if 0 < len(sample) < estimates.MIN_SEEDS:
         part.seen = f"error {100 * (1 - sample.mean()):.2f} %, n\u00a0=\u00a0{len(sample)}"
-    if len(sample) < estimates.MIN_SEEDS:
-        raise NotJudged(f"{len(sample)} runs of {variant.name}; at least {estimates.MIN_SEEDS} are needed")
+    _need_seeds(part, len(sample), f"runs of {variant.name}")
     mean = estimates.estimate(sample)
     assert mean.low is not None
     assert mean.high is not None
@@ -489,6 +488,13 @@ def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
     )
 
 
+def _need_seeds(part: Part, found: int, what: str) -> None:
+    """Some runs, but too few, are no verdict, and none at all are not run."""
+    if found < estimates.MIN_SEEDS:
+        part.verdict = INCONCLUSIVE if found else NOT_RUN
+        raise NotJudged(f"{found} {what}; at least {estimates.MIN_SEEDS} are needed")
+
+
 def _ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     """Whether one of a set is the best of it, and the order of all."""
     _need_runs(experiment)
@@ -500,8 +506,7 @@ def _ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
     found = {variant.id: _noted_scores(results, experiment, variant, spec, part) for variant in variants}
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
     part.numbers = {"n": len(seeds), "seeds": seeds, "first": first.name}
-    if len(seeds) < estimates.MIN_SEEDS:
-        raise NotJudged(f"{len(seeds)} seeds common to all {len(variants)}; at least {estimates.MIN_SEEDS} are needed")
+    _need_seeds(part, len(seeds), f"seeds common to all {len(variants)}")
     table = np.array([[found[variant.id][seed] for seed in seeds] for variant in variants])
     own_row = variants.index(first)
     rows = _ranked(variants, table, own_row)
@@ -556,8 +561,7 @@ def _improvement(results: Results, experiment: Experiment, spec: Mapping[str, An
         "a": [a[t].name for t in sorted(a)],
         "b": [b[t].name for t in sorted(a)],
     }
-    if fewest < estimates.MIN_SEEDS:
-        raise NotJudged(f"{fewest} runs of one of them; at least {estimates.MIN_SEEDS} are needed")
+    _need_seeds(part, fewest, "runs of one of them")
     chance = estimates.probability_of_improvement(runs_a, runs_b)
     part.numbers |= {"improvement": chance.mean, "low": chance.low, "high": chance.high}
     part.seen = f"{100 * chance.mean:.0f} % [{100 * (chance.low or 0):.0f}, {100 * (chance.high or 0):.0f}]"
