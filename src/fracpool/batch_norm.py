@@ -1,5 +1,5 @@
-"""Batch norm by TensorFlow's fused op. Keras 3 computes it in a dozen passes over the activations, which on CPUs takes
-longer than the convolution before it."""
+"""Batch norm by TensorFlow's fused op: Keras 3 computes it in a dozen passes over the activations, which on CPUs takes
+several times as long."""
 
 from __future__ import annotations
 
