@@ -489,7 +489,7 @@ def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
 
 
 def _need_seeds(part: Part, found: int, what: str) -> None:
-    """Some runs, but too few, are no verdict, and none at all are not run."""
+    """Ends the judging of a part with too few runs: inconclusive, or not run if there are none."""
     if found < estimates.MIN_SEEDS:
         part.verdict = INCONCLUSIVE if found else NOT_RUN
         raise NotJudged(f"{found} {what}; at least {estimates.MIN_SEEDS} are needed")
