@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -216,7 +217,7 @@ def finish(canvas: Canvas, name: str, title: str, caption: str, alt: str) -> Fig
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": name}):
-        canvas.savefig(out, format="svg", metadata=nothing)
+        FigureCanvasSVG(canvas).print_svg(out, metadata=nothing)
     return Figure(name, title, caption, alt, _slim(out.getvalue()))
 
 
