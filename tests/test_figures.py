@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,28 @@ def test_test_passes_are_those_of_the_records(tmp_path: Path) -> None:
     alt = named(drawn(tmp_path), "mnist_swap-passes").alt
     assert "2 conv, FMP 1.47 random: 90.0 % with one pass, 94.0 % with the most passes." in alt
     assert "2 conv, max pool: 95.0 % with one pass, 95.0 % with the most passes." in alt
+
+
+def test_max_pooling_is_drawn_among_many_and_what_is_not_is_told(tmp_path: Path) -> None:
+    configs = [factory.config("fmp", ratio=1.3 + i / 100) for i in range(9)] + [factory.config("max")]
+    factory.sweep(tmp_path, "mnist_swap", configs, range(3), even)
+    figure = named(drawn(tmp_path), "mnist_swap-budget")
+    assert "2 conv, max pool: 80.0 % after the first epoch, 95.0 % at the end." in figure.alt
+    assert figure.alt.count("FMP") == figure.svg.count(">FMP") == 6  # the legend names every line
+    assert "In the table only: 3 poolings." in figure.caption
+
+
+def test_each_data_set_has_its_axis_of_accuracy(tmp_path: Path) -> None:
+    """97 % and 47 % of the same network: each among ticks that tell a point apart."""
+    configs = [factory.config(kind, dataset=data) for data in ("mnist", "cifar10") for kind in ("max", "fmp")]
+    accuracy = {"mnist": 0.97, "cifar10": 0.47}
+    factory.sweep(tmp_path, "poolings", configs, range(3), lambda c, _: {"accuracy": accuracy[c["dataset"]["name"]]})
+    figures = drawn(tmp_path)
+    assert "poolings-final-size" not in names(figures)  # 12×12 of one and 14×14 of the other are no comparison
+    _, mnist, cifar10 = re.split('<g id="axes_[12]">', named(figures, "poolings-budget").svg)
+    assert ">95<" in mnist
+    assert ">46<" in cifar10
+    assert ">95<" not in cifar10
 
 
 # ---- classes, confusions, images ----

@@ -11,10 +11,12 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from fracpool import estimates
 from fracpool.estimates import Estimate
 from fracpool.figures import style
-from fracpool.figures.style import MOST_LINES, MOST_PANELS, Figure, Look
+from fracpool.figures.style import MOST_PANELS, PALETTE, Figure, Look
+from fracpool.plain_text import count
 from fracpool.records import Record, RecordError
 from fracpool.table import Experiment, Results, Variant, network_names
 
+MOST_POOLINGS = len(PALETTE) + 1  # each in its colour, max pooling in grey
 LEAST_ERROR = 0.02  # per cent: where the axis of accuracy ends
 Curve = Sequence[tuple[float, Estimate]]  # (training images seen, or test passes; accuracy over seeds)
 
@@ -62,17 +64,18 @@ class _Drawn:
         self, results: Results, experiment: Experiment, curve_of: Callable[[Results, Experiment, Variant], Curve]
     ) -> None:
         names = network_names(experiment.variants)
+        run = [v for v in experiment.variants if results.records_of(experiment, v)]
         panels: dict[str, list[Variant]] = {}
-        for variant in experiment.variants:
-            if results.records_of(experiment, variant):
-                panels.setdefault(names[variant.id], []).append(variant)
-        considered = {name: variants[:MOST_LINES] for name, variants in list(panels.items())[:MOST_PANELS]}
-        found = {v.id: curve_of(results, experiment, v) for variants in considered.values() for v in variants}
+        for variant in run:
+            panels.setdefault(names[variant.id], []).append(variant)
+        pools = list(dict.fromkeys(v.pool for v in _by_importance(run)))
+        considered = [v for vs in list(panels.values())[:MOST_PANELS] for v in vs if v.pool in pools[:MOST_POOLINGS]]
+        found = {v.id: curve_of(results, experiment, v) for v in considered}
         self.curves: Mapping[str, Curve] = {id_: curve for id_, curve in found.items() if curve}
-        with_curves = {name: [v for v in vs if v.id in self.curves] for name, vs in considered.items()}
+        with_curves = {name: [v for v in vs if v.id in self.curves] for name, vs in panels.items()}
         self.panels = {n: vs for n, vs in with_curves.items() if any(len(self.curves[v.id]) > 1 for v in vs)}
-        hidden = len(panels) - len(self.panels)
-        self.left_out = f" {hidden} more networks are in the table." if hidden else ""
+        hidden = {"network": len(panels) - len(self.panels), "pooling": len(pools[MOST_POOLINGS:])}
+        self.left_out = "".join(f" In the table only: {count(n, what)}." for what, n in hidden.items() if n)
 
     @property
     def variants(self) -> list[Variant]:
@@ -83,12 +86,14 @@ class _Drawn:
         return style.span(sorted({e.n for v in self.variants for _, e in self.curves[v.id]}))
 
     def draw(self, x: str) -> tuple[style.Canvas, list[Axes]]:
-        looks = style.looks(self.variants)
-        canvas, shown = style.panels(list(self.panels))
+        looks = style.looks(_by_importance(self.variants))
+        data = [str(variants[0].settings.get("dataset.name")) for variants in self.panels.values()]
+        canvas, shown = style.panels(list(self.panels), same_y=len(set(data)) == 1)
         for axes, variants in zip(shown, self.panels.values(), strict=True):
             for variant in variants:
                 _line(axes, self.curves[variant.id], looks[variant.pool])
-        style.accuracy_axes(shown)
+        for one in dict.fromkeys(data):  # on one axis with the errors of CIFAR-10 those of MNIST are all alike
+            style.accuracy_axes([axes for axes, name in zip(shown, data, strict=True) if name == one])
         style.label_axes(canvas, shown, x, "test accuracy, %")
         style.legend(canvas, looks)
         return canvas, shown
@@ -99,6 +104,11 @@ class _Drawn:
             for v in self.variants
             if (curve := self.curves[v.id])
         )
+
+
+def _by_importance(variants: Sequence[Variant]) -> list[Variant]:
+    """Those that the question is about first: max pooling, then FMP, then the others, as they were run."""
+    return sorted(variants, key=lambda v: 0 if v.is_max else 1 if v.settings.get("pool.kind") == "fmp" else 2)
 
 
 def _line(axes: Axes, curve: Curve, look: Look) -> None:

@@ -16,8 +16,9 @@ from fracpool.table import Experiment, Results, Variant, size_text
 def final_size_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Accuracy at the end against the size of the last map."""
     found = [(v, e) for v, e in ending(results, experiment) if v.sizes]
-    if len({v.sizes[-1] for v, _ in found}) < 3 or len(found) > MOST_MARKS:  # the table is read better then
-        return None
+    several_data = len({v.settings.get("dataset.name") for v, _ in found}) > 1
+    if len({v.sizes[-1] for v, _ in found}) < 3 or len(found) > MOST_MARKS or several_data:
+        return None  # the table is read better then
     looks = style.looks(v for v, _ in found)
     depths = sorted({v.depth for v, _ in found})
     shapes = {depth: MARKERS[i % len(MARKERS)] for i, depth in enumerate(depths)}

@@ -115,8 +115,7 @@ def looks(variants: Iterable[Variant]) -> dict[str, Look]:
 
 def legend(canvas: Canvas, known: Mapping[str, Look]) -> None:
     """Names the looks above the drawing."""
-    shown = list(known.items())[:MOST_LINES]
-    above(canvas, [Line2D([], [], color=look.colour, marker=look.marker, label=name) for name, look in shown])
+    above(canvas, [Line2D([], [], color=look.colour, marker=look.marker, label=name) for name, look in known.items()])
 
 
 def above(canvas: Canvas, handles: Sequence[Line2D]) -> None:
@@ -178,13 +177,13 @@ def budget_axes(shown: Sequence[Axes]) -> None:
 
 
 def accuracy_axes(shown: Sequence[Axes]) -> None:
-    """Axes of error (per cent, logarithmic, most below) labelled by accuracy: 97 % and 98 % are then as far apart as
-    60 % and 73 %."""
+    """Axes of error (per cent, logarithmic, most below, all alike) labelled by accuracy: 97 % and 98 % are then as far
+    apart as 60 % and 73 %."""
     for axes in shown:
         axes.set_yscale("log")
-    low, high = sorted(shown[0].get_ylim())  # shared by all
-    shown[0].set_ylim(high, low)
+    low, high = (choose(end for axes in shown for end in axes.get_ylim()) for choose in (min, max))
     for axes in shown:
+        axes.set_ylim(high, low)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else (1, 1.5, 2, 3, 4, 5, 7)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:.4g}"))
