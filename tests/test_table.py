@@ -78,6 +78,15 @@ def test_variants_of_one_label_are_named_by_what_differs() -> None:
     assert table.distinct_names(labelled) == ["2 conv, max pool, no batch norm", "2 conv, max pool, batch norm"]
 
 
+def test_what_is_off_in_one_and_unknown_to_another_tells_nothing() -> None:
+    """A record from before a setting was there, and a newer one that leaves it alone."""
+    known = [{"model.average": average, "budget.epochs": epochs} for average, epochs in ((None, 1), (0.99, 1))]
+    labelled = [("max pool", settings) for settings in [{"budget.epochs": 2}, *known]]
+    names = ["max pool, 2 epochs", "max pool, 1 epoch, no average", "max pool, 1 epoch, average 0.99"]
+    assert table.distinct_names(labelled) == names
+    assert table.distinct_names(labelled[:2]) == ["max pool, 2 epochs", "max pool, 1 epoch"]
+
+
 def test_runs_of_two_versions_are_two_variants_that_say_so(tmp_path: Path) -> None:
     """A raised RESULTS_VERSION gives other ids; the same name for both would mix them in silence."""
     for version in (1, 2):

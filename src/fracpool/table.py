@@ -526,10 +526,11 @@ def distinct_names(labelled: Sequence[tuple[str, Mapping[str, Any]]]) -> list[st
 
 
 def _differing_keys(group: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those that tell the settings apart; what is off in some and lacks a meaning in the others does not."""
     if len(group) == 1:
         return []
     keys = dict.fromkeys(key for settings in group for key in settings)
-    return [key for key in keys if len(Counter(repr(settings.get(key)) for settings in group)) > 1]
+    return [key for key in keys if len(Counter(repr(settings.get(key) or None) for settings in group)) > 1]
 
 
 def _setting_text(key: str, value: Any) -> str:
