@@ -549,6 +549,6 @@ def _setting_text(key: str, value: Any) -> str:
         return f"no {name}"
     if value is True:
         return name
-    if name == "epochs":
-        return count(value, "epoch")
+    if name in ("epochs", "pools"):
+        return count(value, name[:-1])
     return f"{name} {value}"
