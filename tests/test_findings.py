@@ -91,7 +91,7 @@ def test_a_clear_truth_gets_its_verdict(mean: float, spread: float, rule: dict[s
 def test_too_few_seeds_are_inconclusive_and_say_how_many_are_needed(rule: dict[str, Any], seeds: int) -> None:
     finding = verdict_of([-0.175] * seeds, **rule)
     assert finding.verdict == INCONCLUSIVE
-    assert f"{seeds} common seeds; at least 3 are needed" in finding.reason
+    assert f"{seeds} common seed{'s' * (seeds > 1)}; at least 3 are needed" in finding.reason
 
 
 def test_an_open_question_says_how_many_seeds_would_settle_it() -> None:

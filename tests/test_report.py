@@ -376,7 +376,7 @@ def test_too_few_seeds_are_shown_and_not_decided(tmp_path: Path, seeds: int) -> 
     configs = [factory.config("max"), factory.config("fmp")]
     factory.sweep(tmp_path, "mnist_swap", configs, range(seeds), lambda c, rng: {"accuracy": 0.9})
     text = Page(write_report(tmp_path).read_text()).text
-    assert f"{seeds} common seeds; at least 3 are needed" in text
+    assert f"{seeds} common seed{'s' * (seeds > 1)}; at least 3 are needed" in text
     assert "Not settled: these runs cannot tell FMP and 2×2 max pooling apart" in text
 
 

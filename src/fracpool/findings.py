@@ -59,6 +59,7 @@ import numpy as np
 
 from fracpool import estimates
 from fracpool.estimates import Estimate
+from fracpool.plain_text import count
 from fracpool.records import RecordError
 from fracpool.table import Experiment, Results, Variant, natural, number, size_text, text
 
@@ -473,7 +474,7 @@ def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
     sample = np.array(list(_noted_scores(results, experiment, variant, spec, part).values()))
     if 0 < len(sample) < estimates.MIN_SEEDS:
         part.seen = f"error {100 * (1 - sample.mean()):.2f} %, n\u00a0=\u00a0{len(sample)}"
-    _need_seeds(part, len(sample), f"runs of {variant.name}")
+    _need_seeds(part, len(sample), "run", f"of {variant.name}")
     mean = estimates.estimate(sample)
     assert mean.low is not None
     assert mean.high is not None
@@ -488,11 +489,11 @@ def _reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
     )
 
 
-def _need_seeds(part: Part, found: int, what: str) -> None:
+def _need_seeds(part: Part, found: int, what: str, of: str) -> None:
     """Ends the judging of a part with too few runs: inconclusive, or not run if there are none."""
     if found < estimates.MIN_SEEDS:
         part.verdict = INCONCLUSIVE if found else NOT_RUN
-        raise NotJudged(f"{found} {what}; at least {estimates.MIN_SEEDS} are needed")
+        raise NotJudged(f"{count(found, what)} {of}; at least {estimates.MIN_SEEDS} are needed")
 
 
 def _ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
@@ -506,7 +507,7 @@ def _ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], 
     found = {variant.id: _noted_scores(results, experiment, variant, spec, part) for variant in variants}
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
     part.numbers = {"n": len(seeds), "seeds": seeds, "first": first.name}
-    _need_seeds(part, len(seeds), f"seeds common to all {len(variants)}")
+    _need_seeds(part, len(seeds), "seed", f"common to all {len(variants)}")
     table = np.array([[found[variant.id][seed] for seed in seeds] for variant in variants])
     own_row = variants.index(first)
     rows = _ranked(variants, table, own_row)
@@ -561,7 +562,7 @@ def _improvement(results: Results, experiment: Experiment, spec: Mapping[str, An
         "a": [a[t].name for t in sorted(a)],
         "b": [b[t].name for t in sorted(a)],
     }
-    _need_seeds(part, fewest, "runs of one of them")
+    _need_seeds(part, fewest, "run", "of one of them")
     chance = estimates.probability_of_improvement(runs_a, runs_b)
     part.numbers |= {"improvement": chance.mean, "low": chance.low, "high": chance.high}
     part.seen = f"{100 * chance.mean:.0f} % [{100 * (chance.low or 0):.0f}, {100 * (chance.high or 0):.0f}]"
@@ -724,7 +725,7 @@ def _paired(
     if len(seeds) < estimates.MIN_SEEDS:
         part.verdict = INCONCLUSIVE
         part.numbers["seeds_needed"] = estimates.MIN_SEEDS
-        part.reason = f"{len(seeds)} common seeds; at least {estimates.MIN_SEEDS} are needed"
+        part.reason = f"{count(len(seeds), 'common seed')}; at least {estimates.MIN_SEEDS} are needed"
         return None
     return sample
 
