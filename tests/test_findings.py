@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from scipy import stats
 
 from fracpool import estimates, findings, table
-from fracpool.findings import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
 from fracpool.records import Record, Store
+from fracpool.rules import ALPHA, INCONCLUSIVE, KINDS, NOT_REPRODUCED, NOT_RUN, REPRODUCED
+from fracpool.scores import METRICS
 from fracpool.settings import ExperimentSettings
 
 FMP, MAX = {"pool.kind": "fmp"}, {"pool.kind": "max"}
@@ -257,7 +258,7 @@ def test_mcnemar_compares_the_same_test_images(quick: dict[str, findings.Finding
     assert test["only_b_right"] - test["only_a_right"] == pytest.approx(2.4, abs=1.5)
 
 
-@pytest.mark.parametrize("metric", list(findings.METRICS))
+@pytest.mark.parametrize("metric", list(METRICS))
 def test_records_that_keep_classes_only_are_judged_like_those_with_probabilities(tmp_path: Path, metric: str) -> None:
     configs = [factory.config("max"), factory.config("fmp")]
     finding = {
@@ -338,7 +339,7 @@ def test_findings_in_yaml_fit_the_settings_and_name_known_kinds(path: Path) -> N
     assert merged.findings == given["findings"]  # type: ignore[union-attr]
     for finding in given["findings"].values():
         assert {"claim", "source", "comparison", "parts"} <= finding.keys()
-        assert {part["kind"] for part in finding["parts"]} <= findings.KINDS.keys()
+        assert {part["kind"] for part in finding["parts"]} <= KINDS.keys()
         for part in finding["parts"]:
             if part["kind"] in ("gap", "comparable", "better"):
                 assert part["margin"] > 0  # stated before anything runs
@@ -430,6 +431,6 @@ def test_a_family_of_true_nulls_rarely_holds_a_false_discovery() -> None:
 
     def any_wrong(rng: np.random.Generator) -> bool:
         p_values = [estimates.p_above(0.004 * normal(rng, 5), 0.0) for _ in range(5)]
-        return min(estimates.holm(p_values)) <= findings.ALPHA
+        return min(estimates.holm(p_values)) <= ALPHA
 
     assert share(any_wrong, 100) <= most(0.05, 100)

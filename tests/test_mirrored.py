@@ -33,8 +33,8 @@ def test_without_chance_two_devices_train_as_one_does(tmp_path, variant):
     single, mirrored = sorted(records, key=lambda record: "trainer" in record.data["config"])
     assert mirrored.data["label"] == f"{single.data['label']}, mirrored on 2 devices"
     assert "trainer.strategy=mirrored" in mirrored.data["command"]
-    # Batch norm over a replica's own half moves the loss in training by 5e-4, another order of sums by 4e-5. The loss on
-    # the test set is no such judge: after six steps its moving statistics carry any rounding on, 5e-4 on some machines.
+    # Batch norm over a replica's own half moves the loss in training by 5e-4, another order of sums by 4e-5. The loss
+    # on the test set is no such judge: six steps' moving statistics carry any rounding on, by 5e-4 on some machines.
     for one, other in zip(single.history(), mirrored.history(), strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=2e-4)
         assert one["test_loss"] == pytest.approx(other["test_loss"], rel=3e-3)

@@ -11,14 +11,14 @@ import pytest
 import record_factory as factory
 
 from fracpool import estimates, findings, pages, table
-from fracpool.findings import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
 from fracpool.records import Record
+from fracpool.rules import INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, Part
 
 NOISE = np.array([-0.002, 0.001, 0.0, -0.001, 0.002])
 SHUFFLED = NOISE[[3, 0, 4, 2, 1]]
 
 
-def judged(accuracies: Mapping[tuple[str, str, int], Sequence[float]], **part: Any) -> findings.Part:
+def judged(accuracies: Mapping[tuple[str, str, int], Sequence[float]], **part: Any) -> Part:
     """One part, judged on the accuracies by seed of (dataset, pooling, layers)."""
     variants, records = [], {}
     for number, ((dataset, kind, layers), values) in enumerate(accuracies.items()):
@@ -36,7 +36,7 @@ def judged(accuracies: Mapping[tuple[str, str, int], Sequence[float]], **part: A
     return found.parts[0]
 
 
-def ranking(fmp: Sequence[float], others: Sequence[Sequence[float]], **part: Any) -> findings.Part:
+def ranking(fmp: Sequence[float], others: Sequence[Sequence[float]], **part: Any) -> Part:
     runs = {("mnist", "max", layers): values for layers, values in enumerate(others, start=1)}
     rule = {"kind": "ranking", "variants": {"dataset.name": "mnist"}, "first": {"pool.kind": "fmp"}, **part}
     return judged({("mnist", "fmp", 2): fmp, ("cifar10", "max", 2): [0.99] * 5} | runs, **rule)
@@ -92,7 +92,7 @@ def test_ranking_errs_as_rarely_as_it_should() -> None:
     assert sure.count(REPRODUCED) >= 25
 
 
-def improvement(*tasks: tuple[Sequence[float], Sequence[float]]) -> findings.Part:
+def improvement(*tasks: tuple[Sequence[float], Sequence[float]]) -> Part:
     runs = {}
     for dataset, (a, b) in zip(("mnist", "cifar10"), tasks, strict=False):
         runs |= {(dataset, "fmp", 2): a, (dataset, "max", 2): b}

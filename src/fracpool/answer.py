@@ -13,8 +13,9 @@ import numpy as np
 
 from fracpool import estimates
 from fracpool.estimates import Estimate
-from fracpool.findings import ALPHA, points, scores
-from fracpool.plain_text import count
+from fracpool.plain_text import count, points
+from fracpool.rules import ALPHA
+from fracpool.scores import scores
 from fracpool.table import TEST_PASSES, Experiment, Results, Variant, network_names, settings_key
 
 AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"

@@ -17,9 +17,10 @@ from typing import Any
 import pandas as pd
 
 from fracpool import estimates, findings, pages, table
-from fracpool.estimates import Estimate
-from fracpool.findings import NOT_RUN, Finding, Part
+from fracpool.estimates import Estimate, difference_text, interval_text
+from fracpool.findings import Finding
 from fracpool.plain_text import count
+from fracpool.rules import NOT_RUN, Part
 from fracpool.table import Results
 
 AGREE, APART, NOT_TOLD, ONLY_ONE = "agree", "differ", "not told", "only in one"
@@ -47,7 +48,7 @@ class Line:
 
     @property
     def differences_shown(self) -> list[str]:
-        return ["" if d is None else "equal" if d.mean == 0 else findings.interval_text(d, 2) for d in self.differences]
+        return ["" if d is None else "equal" if d.mean == 0 else interval_text(d, 2) for d in self.differences]
 
     @property
     def first(self) -> int:
@@ -263,7 +264,7 @@ def _parts(finding: Finding | None) -> dict[tuple[str, str, int], Part]:
 def _part_line(title: str, parts: Sequence[Part | None]) -> Line:
     values = [None if part is None else _difference(part) for part in parts]
     if any(value is not None for value in values):
-        return _line(title, values, findings.difference_text)
+        return _line(title, values, difference_text)
     shown = tuple("–" if part is None else part.seen or part.verdict for part in parts)
     verdicts = {part.verdict for part in parts if part is not None}
     several = sum(part is not None for part in parts) > 1

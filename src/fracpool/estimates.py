@@ -24,6 +24,8 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
+from fracpool.plain_text import points
+
 RESAMPLES = 4999
 LEVEL = 0.95
 METHOD = "over seeds: the wider of Student's t and the percentile bootstrap (4,999 resamples)"
@@ -211,3 +213,15 @@ def apart(a: Estimate, b: Estimate) -> Estimate:
     below = math.hypot(a.high - a.mean, b.mean - b.low)
     above = math.hypot(a.mean - a.low, b.high - b.mean)
     return Estimate(mean, mean - below, mean + above, n)
+
+
+def difference_text(mean: Estimate) -> str:
+    """−2.3 points [−3.0, −1.6], n = 5"""
+    return f"{interval_text(mean)}, n\u00a0=\u00a0{mean.n}"
+
+
+def interval_text(mean: Estimate, digits: int = 1) -> str:
+    """−2.3 points [−3.0, −1.6]"""
+    if mean.low is None or mean.high is None:
+        return f"{points(mean.mean, digits)} points"
+    return f"{points(mean.mean, digits)} points [{points(mean.low, digits)},\u00a0{points(mean.high, digits)}]"

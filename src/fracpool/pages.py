@@ -18,8 +18,10 @@ from markupsafe import Markup
 from fracpool import estimates, figures, findings, table
 from fracpool.answer import Answer, answer
 from fracpool.figures import Figures
-from fracpool.findings import REPRODUCED, Finding, Part
+from fracpool.findings import Finding
+from fracpool.plain_text import points
 from fracpool.records import PREDICTIONS_FILE, Record, RecordError
+from fracpool.rules import ALPHA, REPRODUCED, Part
 from fracpool.table import Experiment, Results, sizes_text
 
 TITLE = "Does fractional max pooling beat 2×2 max pooling, and when?"
@@ -260,14 +262,14 @@ def templates() -> jinja2.Environment:
         "md": _markdown,
         "percent": lambda value: "–" if value is None or pd.isna(value) else f"{100 * value:.2f}",
         "count": _count,
-        "points": findings.points,
+        "points": points,
         "seconds": lambda value: "–" if value is None or pd.isna(value) else f"{value:.2f}",
         "slug": lambda verdict: verdict.replace(" ", "-"),
         "inline_svg": lambda figure: Markup(figure.inline),
         "p_value": _p_value,
         "details": _details,
     }
-    environment.globals |= {"method": estimates.METHOD, "alpha": findings.ALPHA, "level": estimates.LEVEL}
+    environment.globals |= {"method": estimates.METHOD, "alpha": ALPHA, "level": estimates.LEVEL}
     return environment
 
 

@@ -13,6 +13,12 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def points(fraction: float, digits: int = 1) -> str:
+    """A difference of accuracies in percentage points, signed: −2.3."""
+    shown = f"{100 * fraction:+.{digits}f}"
+    return "0" if float(shown) == 0 else shown.replace("-", "−")
+
+
 def text(value: Any, longest: int = LONGEST_TEXT) -> str:
     """One line without control or direction marks, cut at `longest` characters."""
     shown = "".join(

@@ -14,7 +14,8 @@ from fracpool import estimates, sample
 from fracpool.answer import Contrast
 from fracpool.figures import pixels, style
 from fracpool.figures.style import INK, MOST_LINES, MOST_PANELS, MUTED, PALETTE, Figure
-from fracpool.findings import points, predicted
+from fracpool.plain_text import points
+from fracpool.scores import predicted
 from fracpool.table import Experiment, Results
 
 MOST_CLASSES = 20

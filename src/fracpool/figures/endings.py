@@ -9,7 +9,7 @@ from fracpool import estimates
 from fracpool.estimates import Estimate
 from fracpool.figures import style
 from fracpool.figures.style import INK, MARKERS, MOST_MARKS, PAPER, WIDTH, Figure
-from fracpool.findings import scores
+from fracpool.scores import scores
 from fracpool.table import Experiment, Results, Variant, size_text
 
 

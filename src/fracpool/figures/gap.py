@@ -21,8 +21,8 @@ from fracpool.estimates import Estimate
 from fracpool.figures import style
 from fracpool.figures.curves import histories
 from fracpool.figures.style import INK, MARKERS, MOST_LINES, MUTED, PALETTE, PAPER, Figure
-from fracpool.findings import WORDS, NotJudged, points, scores, select_one
-from fracpool.plain_text import count
+from fracpool.plain_text import count, points
+from fracpool.scores import WORDS, NotJudged, scores, select_one
 from fracpool.table import Experiment, Results, Variant, network_key, network_names
 
 BUDGET = ("budget.train_examples", "budget.epochs")

@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from fracpool.figures import style
 from fracpool.figures.style import GREY, MOST_ROWS, PALETTE, Figure
-from fracpool.findings import Finding, Part
+from fracpool.findings import Finding
+from fracpool.rules import Part
 from fracpool.table import Experiment
 
 

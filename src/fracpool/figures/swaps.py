@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from fracpool.answer import AHEAD, BEHIND, Contrast
 from fracpool.figures import style
 from fracpool.figures.style import GREY, INK, MOST_ROWS, MUTED, PALETTE, PAPER, Figure
-from fracpool.findings import points
+from fracpool.plain_text import points
 
 LABEL = 52  # characters
 LINEAR = 0.3  # points
