@@ -9,7 +9,7 @@ A finding is data in `experiments/NAME.yaml`, under `experiment.findings`, by it
           title: what it compares, in words
           a: {pool.kind: fmp, …}   # selects the variant whose config has these values; must select just one
           b: {pool.kind: max, …}
-          …                        # the margin and other fields of the kind, below
+          …                        # the margin and other fields of the kind
           counts: true             # false: judged and shown, but no part of the verdict ("when", "why")
 
 The kinds and their rules are in `fracpool.rules`. The p-values of the parts that count are corrected together (Holm),
@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fracpool import estimates
+from fracpool.plain_text import text
 from fracpool.rules import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, VERDICTS, Part, judge_part
-from fracpool.table import Experiment, Results, natural, text
+from fracpool.table import Experiment, Results, natural
 
 SCHEMA = 1  # of findings.json
 

@@ -1,6 +1,4 @@
-"""The rules by which a comparison of a finding is judged, by its kind.
-
-The kinds and their rules (ALPHA = 5 %; a − b is paired by seed):
+"""The rules by which a comparison of a finding is judged, by its kind (ALPHA = 5 %; a − b is paired by seed):
 
 - `final_size` (variant, size): reproduced if the map before the dense layers is size × size, else not.
 - `gap` (a, b, range, margin, at, metric): the claim is that a − b lies in `range`, widened by `margin` on both
@@ -44,10 +42,10 @@ import numpy as np
 
 from fracpool import estimates
 from fracpool.estimates import difference_text
-from fracpool.plain_text import count
+from fracpool.plain_text import count, text
 from fracpool.records import RecordError
 from fracpool.scores import WORDS, NotJudged, predicted, scores, select, select_one
-from fracpool.table import Experiment, Results, Variant, number, size_text, text
+from fracpool.table import Experiment, Results, Variant, number, size_text
 
 ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
@@ -81,6 +79,10 @@ class Tests:
 
 
 def judge_part(results: Results, experiment: Experiment, spec: Mapping[str, Any]) -> list[Part]:
+    """What is compared, held against its claim by the rule of its kind; several parts where the rule matches pairs.
+
+    `tests` has the p-values of a rule that has any; they become a verdict in `fracpool.findings`.
+    """
     kind = str(spec.get("kind"))
     part = Part(text(kind, 40), text(spec.get("title") or kind), bool(spec.get("counts", True)))
     if kind not in KINDS:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fracpool.plain_text import text
 from fracpool.records import RecordError
-from fracpool.table import Experiment, Results, Variant, number, text
+from fracpool.table import Experiment, Results, Variant, number
 
 METRICS = {"test_accuracy": "one_pass", "averaged_accuracy": "averaged", "deterministic_accuracy": "deterministic"}
 WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
