@@ -15,7 +15,7 @@ from fracpool.settings import SettingsError, TrainerSettings
 
 def scope(trainer: TrainerSettings) -> AbstractContextManager[object]:
     """Where a model has to be built to be trained so. Raises SettingsError where the devices are not there."""
-    if trainer.strategy == "single":
+    if trainer.strategy != "mirrored":
         return nullcontext()
     return tf.distribute.MirroredStrategy(_names(trainer.devices)).scope()
 

@@ -21,12 +21,14 @@ def describe() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": cores(),
         "threads": _threads(),
         "backend": backend(),
+        **_accelerator(),
         "commit": commit(),
         **packages(),
+        **({backend(): _version(backend())} if backend() != "tensorflow" else {}),
     }
 
 
@@ -44,6 +46,28 @@ def _threads() -> int:
     """Threads that share the sums of one run; results repeat bit for bit only with the same number."""
     threads = sys.modules.get("fracpool.threads")
     return threads.in_use() if threads is not None else cores()
+
+
+def _accelerator() -> dict[str, str]:
+    """The model of the first GPU that the backend of this process computes on; {} where there is none."""
+    loaded, name = sys.modules.get(backend()), None
+    if loaded is not None:
+        name = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}[backend()](loaded)
+    return {"gpu": name} if name else {}
+
+
+def _tensorflow_gpu(tf: Any) -> str | None:
+    found = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU") if found else None
+
+
+def _jax_gpu(jax: Any) -> str | None:
+    first = jax.devices()[0]
+    return str(first.device_kind) if first.platform == "gpu" else None
+
+
+def _torch_gpu(torch: Any) -> str | None:
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +107,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

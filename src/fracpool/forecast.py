@@ -29,7 +29,7 @@ class Measured:
 
 def measured(records: Iterable[Record]) -> list[Measured]:
     """What completed training runs took on a processor like this one."""
-    here = environment.describe()["cpu"]
+    here = environment.processor()
     found = []
     for record in records:
         data = record.data

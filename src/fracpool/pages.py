@@ -28,7 +28,21 @@ TITLE = "Does fractional max pooling beat 2×2 max pooling, and when?"
 MOST_RUNS_SHOWN = 600
 MOST_VARIANTS_SHOWN = 200
 MOST_LISTED = 50
-VERSIONS = ("python", "tensorflow", "keras", "numpy", "fracpool", "backend", "cpu", "cores", "platform", "commit")
+VERSIONS = (
+    "python",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "fracpool",
+    "backend",
+    "jax",
+    "torch",
+    "gpu",
+    "cpu",
+    "cores",
+    "platform",
+    "commit",
+)
 
 
 @dataclass(frozen=True)

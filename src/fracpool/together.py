@@ -86,7 +86,9 @@ class Group:
     def _train_from(self, first: int, program: Program, settings: Settings) -> None:
         together = [run_id for run_id, epoch in self.first.items() if epoch == first]
         examples, batch = program.examples, settings.budget.batch_size
-        step = _step_of_all(program.model, *datasets.part(program.arrays, examples))
+        step = program.step_of_all = program.step_of_all or _step_of_all(program.model)
+        images, labels = datasets.part(program.arrays, examples)
+        data = jnp.asarray(images), jnp.asarray(labels.astype(np.int32))
         stacked = jax.tree.map(lambda *of_each: jnp.stack(of_each), *(self.states[run_id] for run_id in together))
         for epoch in range(first, settings.budget.epochs):
             began = time.perf_counter()
@@ -95,7 +97,7 @@ class Group:
             told = []
             for start in range(0, examples, batch):
                 chosen = orders[:, start : start + batch]
-                stacked, *means = step(stacked, chosen)
+                stacked, *means = step(stacked, chosen, *data)
                 told.append((chosen.shape[1], means))
             for size, means in told:  # only now, since asking for a value waits for it
                 sums += size * np.asarray(means)
@@ -136,21 +138,21 @@ def _set_state(model: keras.Model, values: State) -> None:
             variable.assign(value)
 
 
-def _step_of_all(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Callable[..., Any]:
-    """The step of training of all seeds: (stacked states, chosen (seeds, batch)) to (states, losses, accuracies)."""
-    all_images, all_labels = jnp.asarray(images), jnp.asarray(labels.astype(np.int32))
+def _step_of_all(model: keras.Model) -> Callable[..., Any]:
+    """The step of training of all seeds: (stacked states, chosen (seeds, batch), images, labels) to (states, losses,
+    accuracies). The images are an argument, since what a compiled function only refers to is compiled into it."""
 
     def loss_of(trained: Any, others: Any, x: Any, y: Any) -> Any:
         logits, others = model.stateless_call(trained, others, x, training=True)
         losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)
         return losses.mean(), (others, (logits.argmax(axis=1) == y).mean())
 
-    def step(values: State, chosen: Any) -> Any:
+    def step(values: State, chosen: Any, images: Any, labels: Any) -> Any:
         trained, others, slots = values
-        x, y = all_images[chosen].astype(jnp.float32) / 255.0, all_labels[chosen]
+        x, y = images[chosen].astype(jnp.float32) / 255.0, labels[chosen]
         slope = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (others, accuracy)), slopes = slope(trained, others, x, y)
         trained, slots = model.optimizer.stateless_apply(slots, slopes, trained)
         return (trained, others, slots), loss, accuracy
 
-    return jax.jit(jax.vmap(step), donate_argnums=0)
+    return jax.jit(jax.vmap(step, in_axes=(0, 0, None, None)), donate_argnums=0)

@@ -43,6 +43,7 @@ class Program:
     Attributes:
         tested: Shares the weights and tests them, on one device.
         even: The same, pooling without chance; None where there is nothing to pool by chance.
+        step_of_all: The compiled step of seeds that train together; None before they do.
     """
 
     variant_id: str
@@ -52,6 +53,7 @@ class Program:
     model: keras.Model
     tested: keras.Model
     even: keras.Model | None
+    step_of_all: Callable[..., Any] | None = None
 
     def serves(self, wanted: str, arrays: datasets.Arrays) -> bool:
         return self.variant_id == wanted and self.arrays is arrays
