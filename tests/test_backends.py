@@ -1,5 +1,6 @@
 """Runs what holds on every backend on JAX and PyTorch, each in a process of its own, and what only JAX can do."""
 
+import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -135,3 +136,7 @@ def test_a_sweep_trains_on_each_backend_and_its_runs_are_runs_of_their_own(backe
     assert len(records) == len({record.run_id for record in records}) == 4
     used = {record.data["environment"]["backend"]: record.data["config"].get("backend") for record in records}
     assert used == {backend: backend, "tensorflow": None}
+    for record in records:  # with the version of what computed, and a command that computes on it again
+        ran, other = record.data["environment"], record.data["config"].get("backend")
+        assert ran.get(backend) == (importlib.metadata.version(backend) if other else None)
+        assert record.data["command"].startswith(f"KERAS_BACKEND={backend} python" if other else "python")

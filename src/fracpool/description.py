@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +24,7 @@ def describe(settings: Settings, run_id: str, network: Network) -> dict[str, Any
         "environment": environment.describe(),
         "code_fingerprint": identity.code_fingerprint(),
         "results_version": identity.RESULTS_VERSION,
-        "command": shlex.join(["python", "-m", "fracpool.train", *identity.overrides(settings)]),
+        "command": environment.command(identity.overrides(settings)),
     }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -98,6 +100,12 @@ def backend() -> str:
         return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
     except (OSError, ValueError, LookupError, TypeError):
         return "tensorflow"
+
+
+def command(arguments: Sequence[str]) -> str:
+    """A command line of `fracpool.train` as it has to be typed to compute on the backend of this process."""
+    chosen = "" if backend() == "tensorflow" else f"KERAS_BACKEND={backend()} "
+    return chosen + shlex.join(["python", "-m", "fracpool.train", *arguments])
 
 
 def _version(package: str) -> str | None:

