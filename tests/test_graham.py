@@ -175,3 +175,67 @@ def test_a_run_goes_through(train, folder):
     assert record.data["config"]["model"]["k"] == 2
     assert [record.data["geometry"][name] for name in ("final_height", "final_width")] == [1, 1]
     assert np.isfinite(record.data["metrics"]["test_loss"])
+
+
+@pytest.mark.parametrize("pool", [FMP, replace(FMP, window=None, overlapping=True, regions_per="batch")], ids=str)
+def test_layers_that_are_joined_compute_what_they_compute_apart(pool):
+    """Convolution, fused batch norm, FMP and leaky ReLU against the layers of Keras: outputs, all gradients, moving
+    statistics, test passes with and without chance; negative and positive gammas."""
+    import keras
+    import tensorflow as tf
+
+    from fracpool import models
+    from fracpool.normalized_pool import NormalizedPooling
+
+    settings = replace(MNIST, conv_layers=2, k=3, dropout_ramp=[0, 0, 0, 0], batch_norm=True, batch_norm_momentum=0.8)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(40, 6, 6, 1)).astype(np.float32)
+    weights, found = None, []
+    for fused in (False, True):
+        keras.utils.clear_session()
+        form = replace(settings, batch_norm_fused=fused)
+        network = planned(form, pool, (6, 6, 1))
+        model = models.build(network, form, pool)
+        weights = weights or [
+            rng.uniform(0.5, 2, w.shape) if "variance" in w.path else rng.normal(size=w.shape) for w in model.weights
+        ]
+        model.set_weights(weights)
+        assert any(isinstance(layer, NormalizedPooling) for layer in model.layers) == fused
+        streams = models.random_streams(model)
+        for number, stream in enumerate(streams.values()):
+            models.set_stream(stream, np.array([number, 0]))
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            loss = tf.reduce_sum(outputs * np.linspace(-1, 1, 10, dtype=np.float32))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        even = models.with_even_regions(model, network, form, pool)
+        numbers = [outputs, *gradients, *model.weights, model(images), even(images)]
+        found.append(([w.path for w in model.weights], list(streams), [np.asarray(n) for n in numbers]))
+    (names, streams, apart), (joined_names, joined_streams, joined) = found
+    assert (names, streams) == (joined_names, joined_streams)
+    for theirs, ours in zip(apart, joined, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max() + 1e-4)
+
+
+@pytest.mark.parametrize("side", [2, 5])
+def test_the_convolution_is_that_of_keras(side):
+    """In outputs and gradients, over windows of the map and where one window is all of it."""
+    import keras
+    import tensorflow as tf
+
+    from fracpool.convolution import Convolution2D
+
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.normal(size=(3, side, side, 4)).astype(np.float32))
+    found = []
+    for kind in (Convolution2D, keras.layers.Conv2D):
+        layer = kind(6, 2, kernel_initializer=keras.initializers.RandomNormal(seed=0), bias_initializer="ones")
+        layer.build(images.shape)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images)
+            loss = tf.reduce_sum(outputs**2)
+        found.append([outputs, *tape.gradient(loss, [images, *layer.trainable_weights])])
+        assert outputs.shape == layer.compute_output_shape(images.shape)
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

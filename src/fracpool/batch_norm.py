@@ -18,10 +18,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return self._fused(inputs, self.moving_mean, self.moving_variance, is_training=False)[0]
         outputs, mean, variance = self._fused(inputs, is_training=True)
         values = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
-        variance *= (values - 1) / values  # the op's is Bessel's, Keras keeps the biased one
+        self.keep(mean, variance * (values - 1) / values)  # the op's is Bessel's, Keras keeps the biased one
+        return outputs
+
+    def keep(self, mean: Any, variance: Any) -> None:
+        """Moves the moving statistics towards those of a batch."""
         for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept.assign(kept * self.momentum + new * (1 - self.momentum))
-        return outputs
 
     def _fused(self, inputs: Any, *statistics: Any, is_training: bool) -> Any:
         scale, offset, *moments = map(tf.convert_to_tensor, (self.gamma, self.beta, *statistics))

@@ -38,6 +38,8 @@ COMPUTING_MODULES = (
     "architecture",
     "models",
     "batch_norm",
+    "convolution",
+    "normalized_pool",
     "datasets",
     "devices",
     "distortion",

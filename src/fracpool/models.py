@@ -13,8 +13,10 @@ import numpy as np
 from fracpool import poolings
 from fracpool.architecture import Layer, Network, dropout_rate, pool_at
 from fracpool.batch_norm import FusedBatchNormalization
+from fracpool.convolution import Convolution2D
 from fracpool.distortion import GREY, GrahamDistortion
 from fracpool.kept_regions import KeptRegions
+from fracpool.normalized_pool import BatchStatistics, NormalizedPooling
 from fracpool.settings import ModelSettings, OptimizerSettings, PoolSettings
 
 LEAKY_SLOPE = 1 / 3  # Graham's
@@ -38,10 +40,35 @@ def build(
     inputs = keras.Input((first.height, first.width, first.channels))
     outputs = inputs
     before = first
+    joined = _joined(network, model, pool)
     for layer in network.layers[1:]:
-        outputs = _keras_layer(layer, before, model, pool, synchronized, distorted_steps)(outputs)
+        if layer.name in joined:
+            made = _joined_layer(layer, model, pool)
+        else:
+            made = _keras_layer(layer, before, model, pool, synchronized, distorted_steps)
+        outputs = made(outputs)
         before = layer
     return keras.Model(inputs, outputs)
+
+
+def _joined(network: Network, model: ModelSettings, pool: PoolSettings) -> set[str]:
+    """Names of the layers that `normalized_pool` computes together: fused batch norm, FMP and leaky ReLU in a row."""
+    regions_drawn = pool.kind == "fmp" and pool.regions_per != "run"
+    if not (model.batch_norm_fused and model.activation == "leaky_relu" and regions_drawn):
+        return set()
+    together = ["batch_norm", "pool", "activation"]
+    rows = (network.layers[first : first + 3] for first in range(len(network.layers)))
+    return {layer.name for row in rows if [layer.kind for layer in row] == together for layer in row}
+
+
+def _joined_layer(layer: Layer, model: ModelSettings, pool: PoolSettings) -> keras.Layer:
+    match layer.kind:
+        case "batch_norm":
+            return BatchStatistics(momentum=model.batch_norm_momentum, name=layer.name)
+        case "pool":
+            drawn = poolings.of(pool).layer(pool_at(model, pool, _number(layer)), layer.name, 0)
+            return NormalizedPooling(drawn, LEAKY_SLOPE, layer.name)
+    return keras.layers.Identity(name=layer.name)  # the activation, which the pool has applied
 
 
 def _keras_layer(
@@ -62,7 +89,8 @@ def _keras_layer(
             return layers.ZeroPadding2D(_margins(before, layer), name=name)
         case "conv":
             padding = "same" if layer.height == before.height else "valid"
-            return layers.Conv2D(layer.units, layer.kernel, padding=padding, name=name)
+            kind = Convolution2D if model.batch_norm_fused else layers.Conv2D
+            return kind(layer.units, layer.kernel, padding=padding, name=name)
         case "batch_norm":
             momentum = model.batch_norm_momentum
             if model.batch_norm_fused:
@@ -100,9 +128,11 @@ def with_even_regions(
     if even_layer is None:
         return None
     outputs = trained.inputs[0]
+    joined = _joined(network, model, pool)
     for layer in network.layers[1:]:
         if layer.kind == "pool":
-            outputs = even_layer(pool_at(model, pool, _number(layer)), f"{layer.name}_even", 0)(outputs)
+            made = even_layer(pool_at(model, pool, _number(layer)), f"{layer.name}_even", 0)
+            outputs = (NormalizedPooling(made, LEAKY_SLOPE, made.name) if layer.name in joined else made)(outputs)
         else:
             outputs = trained.get_layer(layer.name)(outputs)
     return keras.Model(trained.inputs[0], outputs)

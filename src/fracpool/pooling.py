@@ -184,12 +184,16 @@ class FractionalMaxPooling2D(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         x = ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
+        y = self._reduce(x, *self.regions(x))
+        return ops.transpose(y, (0, 3, 1, 2)) if self._channels_first else y
+
+    def regions(self, x: Tensor) -> tuple[Regions, Windows]:
+        """The regions of a call, drawn anew, for images x, which are channels-last here."""
         arguments.image_batch(x, "inputs")
         count, _, _, channels = ops.shape(x)
         leading = {"batch": (1,), "sample": (count,), "channel": (count, channels)}[self.regions_per]
         axes = [self._axis(size, number) for number, size in enumerate(ops.shape(x)[1:3])]
-        y = self._reduce(x, self._regions(axes, leading), _windows(axes, self.overlapping, self.window))
-        return ops.transpose(y, (0, 3, 1, 2)) if self._channels_first else y
+        return self._regions(axes, leading), _windows(axes, self.overlapping, self.window)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         shape = list(input_shape)

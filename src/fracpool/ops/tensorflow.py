@@ -24,7 +24,7 @@ def _compiled(function: Any) -> Any:
     return lambda x, *rest: compiled(tf.stop_gradient(x), *rest)
 
 
-def _largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+def largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
     """Both in one pass over memory, which takes a reduction of pairs: two expressions would be two passes."""
     if not windows.small:
         return cells.largest(x, regions, windows), cells.codes(x, regions, windows)
@@ -42,7 +42,7 @@ def _largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[T
     return xla.variadic_reduce((values, codes), (lowest, no_code), [2], reducer)
 
 
-_forward = _compiled(_largest_and_codes)
+_forward = _compiled(largest_and_codes)
 _pick = _compiled(cells.pick)
 _spread = _compiled(cells.spread)
 
