@@ -51,7 +51,7 @@ def test_averaged_weights_are_the_exponential_average_of_the_steps(name):
         (weights, _) = model.get_weights()
         average = weights if step == 0 else 0.8 * average + 0.2 * weights
     with models.averaged(model):
-        np.testing.assert_allclose(model.get_weights()[0], average, rtol=1e-5)
+        np.testing.assert_allclose(model.get_weights()[0], average, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(model.get_weights()[0], weights)
 
 
