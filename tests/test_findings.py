@@ -367,7 +367,7 @@ def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
-@pytest.mark.parametrize("times", [200, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [200, pytest.param(1000, marks=pytest.mark.slow)])
 def test_intervals_cover_the_mean_as_often_as_they_say(n: int, times: int) -> None:
     def missed(rng: np.random.Generator) -> bool:
         mean = estimates.estimate(normal(rng, n))
@@ -392,28 +392,26 @@ def test_intervals_of_skewed_samples_cover_nine_times_in_ten_at_least(n: int) ->
     assert share(missed, 1500) <= 0.14
 
 
-EDGES = [  # rule, true difference, the verdict that is wrong there at 5 % of the time at most
-    (GAP, -0.13, REPRODUCED),
-    (GAP, -0.13, NOT_REPRODUCED),
-    (SAME, 0.01, REPRODUCED),
-    (SAME, 0.01, NOT_REPRODUCED),
-    (SAME, -0.01, REPRODUCED),
-    (BETTER, 0.0, REPRODUCED),
-    (BETTER, 0.005, NOT_REPRODUCED),
+EDGES = [  # rule, true difference, the verdicts that are wrong there, each at 5 % of the time at most
+    (GAP, -0.13, {REPRODUCED, NOT_REPRODUCED}),
+    (SAME, 0.01, {REPRODUCED, NOT_REPRODUCED}),
+    (SAME, -0.01, {REPRODUCED}),
+    (BETTER, 0.0, {REPRODUCED}),
+    (BETTER, 0.005, {NOT_REPRODUCED}),
 ]
 
 
 @pytest.mark.parametrize(("rule", "truth", "wrong"), EDGES)
 @pytest.mark.parametrize(
-    ("n", "times"), [(5, 100), *(pytest.param(n, 600, marks=pytest.mark.slow) for n in (3, 5, 10))]
+    ("n", "times"), [(5, 100), *(pytest.param(n, 400, marks=pytest.mark.slow) for n in (3, 5, 10))]
 )
 def test_at_the_edge_of_its_claim_a_rule_errs_in_one_of_twenty(
-    rule: dict[str, Any], truth: float, wrong: str, n: int, times: int
+    rule: dict[str, Any], truth: float, wrong: set[str], n: int, times: int
 ) -> None:
-    def errs(rng: np.random.Generator) -> bool:
-        return verdict_of(truth + 0.004 * normal(rng, n), **rule).verdict == wrong
-
-    assert share(errs, times) <= most(0.05, times)
+    rng = np.random.default_rng(2026)
+    found = [verdict_of(truth + 0.004 * normal(rng, n), **rule).verdict for _ in range(times)]
+    for verdict in wrong:
+        assert found.count(verdict) / times <= most(0.05, times), verdict
 
 
 @pytest.mark.parametrize(
