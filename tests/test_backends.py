@@ -11,12 +11,12 @@ import pytest
 from conftest import TINY
 
 from fracpool.records import Store
+from fracpool.sweep import NO_REPORT
 
 pytestmark = pytest.mark.slow  # each starts a process with another backend
 
 HERE = Path(__file__).parent
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
-EACH = (*PYTEST, str(HERE / "test_backends_each.py"))
+EACH = [str(HERE / f"test_{name}.py") for name in ("backends_each", "pool_layers", "distortion")]
 
 JAX = """
 import jax, numpy as np
@@ -101,20 +101,10 @@ def run(backend: str, *command: str) -> str:
     return done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_everything(backend):
-    run(backend, *EACH)
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_other_layers(backend):
-    run(backend, *PYTEST, str(HERE / "test_pool_layers.py"), str(HERE / "test_distortion.py"))
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_first_and_second_gradients(backend):
-    run(backend, *EACH, "-k", "second_gradient")
+    """Pooling with its gradients, the other layers and distortion, in one process: most of its time is the start."""
+    run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *EACH)
 
 
 def test_jax_transformations():
@@ -127,11 +117,11 @@ def test_on_jax_two_devices_with_parts_of_each_batch_train_as_one_does():
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_a_sweep_trains_on_each_backend_and_its_runs_are_runs_of_their_own(backend, tmp_path):
-    sweep = ("-m", "fracpool.train", *TINY, f"results_dir={tmp_path}", "pool=max,fmp", "model.dropout=0.1", "-m")
-    for name in (backend, "tensorflow"):
-        run(name, *sweep)
-    records = Store(tmp_path / "mine").read().records
+def test_a_sweep_trains_on_each_backend_and_its_runs_are_runs_of_their_own(backend, train, folder):
+    sweep = ["-m", *TINY, "pool=max,fmp", "model.dropout=0.1", NO_REPORT]
+    run(backend, "-m", "fracpool.train", *sweep, f"results_dir={folder / 'results'}")
+    assert train(*sweep).code == 0  # on TensorFlow, in this process
+    records = Store(folder / "results" / "mine").read().records
     assert {record.status for record in records} == {"completed"}
     assert len(records) == len({record.run_id for record in records}) == 4
     used = {record.data["environment"]["backend"]: record.data["config"].get("backend") for record in records}

@@ -1,4 +1,4 @@
-"""trainer.strategy=mirrored on two logical CPU devices, each program in a process of its own."""
+"""trainer.strategy=mirrored on two logical CPU devices, in a process of its own: this one computes on one."""
 
 import subprocess
 import sys
@@ -24,11 +24,11 @@ def run(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     [["pool=max"], ["pool=fmp", "pool.regions_per=run", "model.batch_norm=true"]],
     ids=["max pool", "frozen regions and batch norm"],
 )
-def test_without_chance_two_devices_train_as_one_does(tmp_path, variant):
-    assert run(tmp_path, *variant).returncode == 0
-    done = run(tmp_path, *variant, *MIRRORED)
+def test_without_chance_two_devices_train_as_one_does(train, folder, variant):
+    assert train(*TINY, *variant).code == 0
+    done = run(folder / "results", *variant, *MIRRORED)
     assert (done.returncode, done.stderr) == (0, "")
-    records = Store(tmp_path / "mine").read().records
+    records = Store(folder / "results" / "mine").read().records
     assert len({record.run_id for record in records}) == 2
     single, mirrored = sorted(records, key=lambda record: "trainer" in record.data["config"])
     assert mirrored.data["label"] == f"{single.data['label']}, mirrored on 2 devices"
@@ -88,13 +88,13 @@ def test_each_device_draws_for_itself_and_a_stopped_run_goes_on_bit_for_bit(tmp_
 
 
 @pytest.mark.slow
-def test_a_process_that_computes_on_one_device_says_that_it_cannot_take_more(tmp_path):
-    done = run(tmp_path, "pool=max", "trainer.strategy=single,mirrored", "-m")
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+def test_a_process_that_computes_on_one_device_says_that_it_cannot_take_more(train, folder):
+    done = train("-m", *TINY, "pool=max", "trainer.strategy=single,mirrored")
+    assert done.code == 2
+    (line,) = done.err.splitlines()
     assert "trainer.devices=2" in line
     assert "start a new one" in line
-    (record,) = Store(tmp_path / "mine").read().records
+    (record,) = Store(folder / "results" / "mine").read().records
     assert "trainer" not in record.data["config"]
 
 
