@@ -31,6 +31,18 @@ def hears_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole quick profile with its report, only to be read."""
+    import record_factory
+
+    from fracpool.report import write_report
+
+    root = record_factory.quick(tmp_path_factory.mktemp("results") / "quick")
+    write_report(root)
+    return root
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""

@@ -10,10 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import record_factory as factory
 
 from fracpool.records import HISTORY_COLUMNS, Store
-from fracpool.report import write_report
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "results-format.md"
 
@@ -37,13 +35,6 @@ def described(heading: str) -> dict[str, str]:
     assert table is not None
     rows = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in table[0].splitlines()[2:]]
     return {row[0].strip("`"): row[1] for row in rows}
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = factory.quick(tmp_path_factory.mktemp("results") / "quick")
-    write_report(root)
-    return root
 
 
 @pytest.fixture(scope="module")

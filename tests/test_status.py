@@ -1,7 +1,6 @@
 """`python -m fracpool.status`: how far a results folder is, read without disturbing it."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -119,9 +118,9 @@ def test_it_is_quick_and_needs_neither_tensorflow_nor_pandas(results: Path) -> N
     assert time.monotonic() - began < 5  # 0.4 s on a machine that does nothing else
 
 
-def test_a_sweep_is_seen_from_outside_while_it_runs(folder: Path) -> None:
+def test_a_sweep_is_seen_from_outside_while_it_runs_and_when_sigterm_has_stopped_it(folder: Path) -> None:
     sweep = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "seed=range(0,4)", "budget.epochs=400"]
-    process = subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
+    process = subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         root = folder / "results" / "mine"
         waited = time.monotonic()
@@ -130,9 +129,15 @@ def test_a_sweep_is_seen_from_outside_while_it_runs(folder: Path) -> None:
             assert time.monotonic() - waited < 120
             time.sleep(0.2)
         assert status.read(root).total["running"] == 1
-    finally:
         process.terminate()
-        process.communicate()
+        began = time.monotonic()
+        _, err = process.communicate(timeout=60)
+        assert time.monotonic() - began < 5
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert err.strip() == "Stopped: 0 of 4 runs are done; the same command goes on from here."
     stopped = status.read(root)
     assert stopped.running == []
     assert len(stopped.stopped) == 1

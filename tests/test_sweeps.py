@@ -9,10 +9,11 @@ from conftest import TINY
 
 from fracpool.records import Store
 from fracpool.report import write_report
+from fracpool.sweep import NO_REPORT
 
 
 def test_a_grid_trains_each_network_once(train, folder):
-    grid = ["-m", *TINY, "pool=max,average", "model.conv_layers=2,5", "pool.ratio=1.4,1.47", "seed=0,1"]
+    grid = ["-m", *TINY, "pool=max,average", "model.conv_layers=2,5", "pool.ratio=1.4,1.47", "seed=0,1", NO_REPORT]
     result = train(*grid)
     assert (result.code, result.err) == (0, "")
     assert "4 runs of 2 variants" in result.out
@@ -25,7 +26,7 @@ def test_a_grid_trains_each_network_once(train, folder):
 
 
 def test_records_of_another_version_are_shown_as_such(train, folder):
-    train("-m", *TINY, "pool=max", "seed=0,1")
+    train("-m", *TINY, "pool=max", "seed=0,1", NO_REPORT)
     (path, _) = sorted(folder.rglob("record.json"))
     data = json.loads(path.read_text())
     data["environment"]["tensorflow"], data["code_fingerprint"] = "2.20.0", "0123456789abcdef"
@@ -78,7 +79,7 @@ def test_sweeping_over_option_groups_and_budgets(train):
 
 def test_an_experiment_keeps_what_it_consists_of(train, folder):
     cut = ["dataset=mnist5k", "budget.epochs=1", "budget.train_examples=200", "model.filters=[4,8]", "model.dense=[8]"]
-    swap = ["-m", "+experiment=mnist_swap", *cut, "pool=max"]
+    swap = ["-m", NO_REPORT, "+experiment=mnist_swap", *cut, "pool=max"]
     assert train(*swap, "seed=0,1").code == 0
     store = Store(folder / "results" / "mine")
     sweep = store.read_sweeps()[0]["mnist_swap"]
@@ -92,7 +93,7 @@ def test_an_experiment_keeps_what_it_consists_of(train, folder):
     sweep = store.read_sweeps()[0]["mnist_swap"]
     assert (len(sweep["runs"]), len(sweep["older"])) == (1, 3)
 
-    result = train("-m", "+experiment=depth_ratio", *cut, "pool=max", "model.conv_layers=2", "seed=0")
+    result = train("-m", NO_REPORT, "+experiment=depth_ratio", *cut, "pool=max", "model.conv_layers=2", "seed=0")
     assert "1 skipped" in result.out  # a run belongs to every experiment that asks for it
 
 
@@ -110,7 +111,7 @@ def test_missing_data_can_be_noted_with_the_geometry(train, folder):
 
 
 def test_damaged_records_are_set_aside_and_run_again(train, folder):
-    sweep = ["-m", *TINY, "pool=max", "seed=0,1"]
+    sweep = ["-m", *TINY, "pool=max", "seed=0,1", NO_REPORT]
     train(*sweep)
     store = Store(folder / "results" / "mine")
     first, second = (record.folder for record in store.read().records)

@@ -29,11 +29,6 @@ def test_a_missing_package_is_one_line_before_anything_runs(train, folder, monke
     assert not list(folder.rglob("record.json"))
 
 
-def test_off_by_default(train, folder):
-    assert train(*TINY, "pool=max", "seed=0").code == 0
-    assert not (folder / "results" / "mine" / "tracking").exists()
-
-
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A process of its own: MLflow keeps its store for the whole process."""
     command = [sys.executable, "-m", "fracpool.train", *arguments, *TINY]
