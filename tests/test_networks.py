@@ -58,7 +58,7 @@ def test_averaged_weights_are_the_exponential_average_of_the_steps(name):
 EVERY_POOL = [PoolSettings(kind=kind, **FILLED) for kind in POOLINGS]
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=15, deadline=None)
 @given(
     pool=st.sampled_from(EVERY_POOL),
     layers=st.integers(1, 3),

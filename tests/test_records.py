@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracpool import records
@@ -278,6 +278,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=25)
 @given(st.dictionaries(st.text(), json_values))
 def test_a_digest_ignores_the_order_of_keys_only(value):
     assert digest(value) == digest(dict(reversed(value.items())))
