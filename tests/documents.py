@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# What make would set up first is what the tests run in.
+MAKE = f"make --no-print-directory -C {ROOT} VENV={sys.prefix} -o {sys.prefix}/.ready -o {sys.prefix}/.ready-test"
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -81,8 +81,8 @@ def test_an_unreadable_claim_is_stale_only_by_its_age(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sweeps", "runs"), [(2, 12), (8, int(os.environ.get("FRACPOOL_SHARED_RUNS", "40")))])
-def test_sweeps_in_one_folder_train_each_run_once(folder, sweeps, runs):
+def test_sweeps_in_one_folder_train_each_run_once(folder):
+    sweeps, runs = 4, int(os.environ.get("FRACPOOL_SHARED_RUNS", "24"))
     tiny = [*TINY, "budget.epochs=1", "budget.train_examples=100", "repeats=1", "threads=1", "pool=max"]
     command = [sys.executable, "-m", "fracpool.train", "-m", *tiny, f"seed=range(0,{runs})"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

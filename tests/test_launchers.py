@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -98,16 +99,25 @@ def _running_tasks(environment: dict[str, str]) -> list[str]:
     return subprocess.run(ask, env=environment, capture_output=True, text=True, check=True).stdout.split()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(slurm_cluster.missing() is not None, reason=str(slurm_cluster.missing()))
-def test_slurm_gives_the_table_of_a_serial_sweep_though_a_task_is_killed(tmp_path: Path):
-    pytest.importorskip("submitit", reason='the launcher is missing: pip install "fracpool[slurm]"')
-    alone, cluster = tmp_path / "alone", tmp_path / "cluster"
-    alone.mkdir()
-    cluster.mkdir()
+@pytest.fixture(scope="module")
+def serial_table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """That of LONGER, for every cluster."""
+    alone = tmp_path_factory.mktemp("alone")
     serial = _sweep(alone)
     assert serial.wait(300) == 0, serial.stderr.read()
+    return _table(alone)
 
+
+needs_submitit = pytest.mark.skipif(find_spec("submitit") is None, reason='pip install "fracpool[slurm]"')
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason='pip install "fracpool[ray]"')
+
+
+@pytest.mark.slow
+@needs_submitit
+@pytest.mark.skipif(slurm_cluster.missing() is not None, reason=str(slurm_cluster.missing()))
+def test_slurm_gives_the_table_of_a_serial_sweep_though_a_task_is_killed(tmp_path: Path, serial_table):
+    cluster = tmp_path / "cluster"
+    cluster.mkdir()
     with slurm_cluster.running(tmp_path / "slurm") as slurm:
         options = ["hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1"]
         sweep = _sweep(cluster, *options, env=slurm)
@@ -119,7 +129,7 @@ def test_slurm_gives_the_table_of_a_serial_sweep_though_a_task_is_killed(tmp_pat
         out, err = sweep.communicate()
     assert code == 0, (out, err)
     assert "4 done, 0 skipped, 0 diverged, 0 failed" in out
-    assert _table(cluster) == _table(alone)
+    assert _table(cluster) == serial_table
     records = Store(cluster / "results" / "mine").read().records
     assert any(record.data["resumed_at_epoch"] > 0 for record in records)
     assert {record.data["environment"]["threads"] for record in records} == {1}
@@ -129,9 +139,8 @@ def test_slurm_gives_the_table_of_a_serial_sweep_though_a_task_is_killed(tmp_pat
 
 
 @pytest.fixture
-def ray_of_two_nodes(tmp_path: Path):
+def ray_of_two_nodes():
     """Two nodes of one core on this machine; yields the environment and the address."""
-    pytest.importorskip("ray", reason='the launcher is missing: pip install "fracpool[ray]"')
     ray = [str(Path(sys.executable).with_name("ray"))]
     env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with socket.socket() as probe:
@@ -149,14 +158,13 @@ def ray_of_two_nodes(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_ray_gives_the_table_of_a_serial_sweep_though_a_worker_is_killed(tmp_path: Path, ray_of_two_nodes):
+@needs_ray
+def test_ray_gives_the_table_of_a_serial_sweep_though_a_worker_is_killed(
+    tmp_path: Path, serial_table, ray_of_two_nodes
+):
     env, address = ray_of_two_nodes
-    alone, cluster = tmp_path / "alone", tmp_path / "cluster"
-    alone.mkdir()
+    cluster = tmp_path / "cluster"
     cluster.mkdir()
-    serial = _sweep(alone)
-    assert serial.wait(300) == 0, serial.stderr.read()
-
     sweep = _sweep(cluster, "hydra/launcher=ray", f"hydra.launcher.ray.init.address='{address}'", env=env)
     results = cluster / "results" / "mine"
     _wait_for(lambda: list((results / "unfinished").glob("*/checkpoint.npz")))
@@ -165,6 +173,6 @@ def test_ray_gives_the_table_of_a_serial_sweep_though_a_worker_is_killed(tmp_pat
     code = sweep.wait(400)
     out, err = sweep.communicate()
     assert code == 0, (out, err)
-    assert _table(cluster) == _table(alone)
+    assert _table(cluster) == serial_table
     resumed = {record.run_id: record.data["resumed_at_epoch"] for record in Store(results).read().records}
     assert resumed[run] > 0, resumed

@@ -290,11 +290,10 @@ def test_inputs_of_tensorflows_advisories(words, call):
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_calls():
-    """Generated layers and inputs, each called 1000 times with a gradient; new regions at each call."""
+def test_twenty_thousand_calls():
+    """50 generated layers and inputs, each called 400 times with a gradient; new regions at each call."""
     rng = np.random.default_rng(0)
-    calls = 0
-    while calls < 100_000:
+    for seed in range(50):
         shape = (int(rng.integers(0, 4)), *map(int, rng.integers(2, 14, 2)), int(rng.integers(1, 4)))
         window = int(rng.integers(1, min(shape[1:3]) + 1)) if rng.random() < 0.3 else None
         dtype = str(rng.choice(["float16", "bfloat16", "float32", "float64"]))
@@ -304,7 +303,7 @@ def test_a_hundred_thousand_calls():
             overlapping=window is None and bool(rng.integers(2)),
             window=window,
             regions_per=str(rng.choice(["batch", "sample", "channel"])),
-            seed=calls,
+            seed=seed,
             dtype=dtype,
         )
         x = tf.constant(rng.normal(size=shape), dtype)
@@ -318,10 +317,9 @@ def test_a_hundred_thousand_calls():
 
         total = int(np.prod(layer.compute_output_shape(shape)))
         low, high = (float(tf.reduce_min(x)), float(tf.reduce_max(x))) if total else (0, 0)
-        for number in range(1000):
+        for number in range(400):
             y, dx = step(x)
-            if number % 50 == 0:
+            if number % 20 == 0:
                 assert y.shape == layer.compute_output_shape(shape)
                 assert total == 0 or low <= float(tf.reduce_min(y)) <= float(tf.reduce_max(y)) <= high
                 assert float(tf.reduce_sum(tf.cast(dx, "float64"))) == total
-        calls += 1000

@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import ROOT, blocks, commands, run
+from documents import MAKE, ROOT, blocks, commands, run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INLINE = list(dict.fromkeys(re.findall(r"(?<!`)`((?:python -m fracpool|make)[^`<>…]*)`(?!`)", README)))
 SMALL = "budget.epochs=1 budget.train_examples=200 model.filters=[4,8] model.dense=[16] repeats=2"
-# What make would set up first is what these tests run in.
-READY = f"VENV={sys.prefix} -o {sys.prefix}/.ready -o {sys.prefix}/.ready-test"
 
 
 def at_a_small_budget(command: str) -> str | None:
@@ -21,10 +19,8 @@ def at_a_small_budget(command: str) -> str | None:
     words = shlex.split(command)
     if command.startswith("python -m fracpool.train ") and {"--help", "plan=true"}.isdisjoint(words):
         return f"{command} {SMALL}"
-    if command == "make reproduce":
-        return f"make -C {ROOT} {READY} reproduce JOBS=1 RESULTS=$PWD/results OVERRIDES='{SMALL} seed=0'"
-    if words[0] == "make":  # hours, or these tests themselves: what it would do is said, and exists
-        return f"make -C {ROOT} {READY} --dry-run {shlex.join(words[1:])}"
+    if words[0] == "make":  # hours, these tests, or what test_reproduce.py carries out: it is said, and exists
+        return f"{MAKE} --dry-run {shlex.join(words[1:])}"
     if command.startswith("eval ") and "fracpool-train" in command:
         return f"bash -c {shlex.quote(f'{command} && complete -p fracpool-train')}"
     if command.startswith(("pip install -e .", "pip install .")):

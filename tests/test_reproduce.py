@@ -1,20 +1,13 @@
-"""`python -m fracpool.reproduce`: from nothing to the report, and nothing twice."""
+"""`make reproduce`: from nothing to the report, and nothing twice."""
 
 import json
 import re
-import subprocess
-import sys
 import time
 
 import pytest
+from documents import MAKE, run
 
-SMALLER = ["budget.epochs=1", "budget.train_examples=400", "model.filters=[4,8]", "model.dense=[16]", "repeats=2"]
-SMALL = [*SMALLER, "seed=0,1"]
-
-
-def reproduce(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fracpool.reproduce", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=560)
+SMALL = "budget.epochs=1 budget.train_examples=200 model.filters=[4,8] model.dense=[16] repeats=2 seed=0"
 
 
 @pytest.mark.parametrize(
@@ -41,8 +34,8 @@ def test_bad_input_gets_one_line(folder, capfd, arguments, said):
 
 @pytest.mark.slow
 def test_the_quick_profile_from_nothing_and_again(tmp_path):
-    overrides = [word for override in SMALL for word in ("--override", override)]
-    done = reproduce(tmp_path, "quick", *overrides)
+    command = f"{MAKE} reproduce RESULTS=$PWD/results OVERRIDES='{SMALL}'"
+    done = run(command, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     results = tmp_path / "results" / "quick"
     verdicts = {f["id"]: f["verdict"] for f in json.loads((results / "findings.json").read_text())["findings"]}
@@ -57,7 +50,7 @@ def test_the_quick_profile_from_nothing_and_again(tmp_path):
     first = {path.name: path.read_bytes() for path in results.iterdir() if path.is_file()}
 
     began = time.monotonic()
-    again = reproduce(tmp_path, "quick", *overrides)
+    again = run(command, tmp_path)
     assert again.returncode == 0
     assert "experiments, " not in again.stdout
     assert not re.search(r"^\[\d+/\d+\]", again.stdout, re.MULTILINE)  # no run is reported: none was made

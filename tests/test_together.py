@@ -11,6 +11,7 @@ import pytest
 from conftest import TINY
 
 from fracpool.records import Store
+from fracpool.sweep import NO_REPORT
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,7 +25,7 @@ def jax(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return jax("-m", "fracpool.train", "-m", *TINY, f"results_dir={folder}", *arguments)
+    return jax("-m", "fracpool.train", "-m", *TINY, NO_REPORT, f"results_dir={folder}", *arguments)
 
 
 def test_seeds_that_share_a_program_end_as_each_does_alone(tmp_path):

@@ -108,11 +108,16 @@ def test_the_commands_find_their_configs_and_experiments(environment, tmp_path):
     plan = ["-m", "+experiment=mnist_swap", "dataset=mnist5k", "plan=true"]
     assert "30 runs of 6 variants" in run(environment, tmp_path, "fracpool-train", *plan).stdout
     assert list(tmp_path.iterdir()) == []
-    run(environment, tmp_path, "python", "-m", "fracpool.train", "-m", *TINY, "pool=max,fmp", "seed=0")
-    assert len(Store(tmp_path / "results" / "mine").read().records) == 2
-    assert "2 done" in run(environment, tmp_path, "python", "-m", "fracpool.status").stdout
-    run(environment, tmp_path, "python", "-m", "fracpool.report", "results/mine")
-    assert (tmp_path / "results" / "mine" / "report.html").is_file()
+    small = ["budget.epochs=1", "budget.train_examples=200", "model.filters=[4,8]", "model.dense=[8]", "seed=0"]
+    small += ["model.conv_layers=2"]
+    overrides = [word for override in small for word in ("--override", override)]
+    done = run(environment, tmp_path, "python", "-m", "fracpool.reproduce", "quick", "--only", "mnist_swap", *overrides)
+    assert done.stdout.splitlines()[-1] == f"Open {tmp_path / 'results' / 'quick' / 'report.html'}"
+    assert len(Store(tmp_path / "results" / "quick").read().records) == 3
+    assert "3 done" in run(environment, tmp_path, "python", "-m", "fracpool.status").stdout
+    (tmp_path / "results" / "quick" / "report.html").unlink()
+    run(environment, tmp_path, "python", "-m", "fracpool.report", "results/quick")
+    assert (tmp_path / "results" / "quick" / "report.html").is_file()
     geometry = ["python", "-m", "fracpool.geometry", "32", "--ratio", "1.4", "--layers", "6"]
     assert "end at 3×3" in run(environment, tmp_path, *geometry).stdout
 
@@ -127,13 +132,6 @@ def test_a_users_own_configs_and_experiments_are_found(environment, tmp_path):
     (record,) = Store(tmp_path / "results" / "mine").read().records
     assert record.data["label"] == "2 conv, lp p 4"
     assert record.data["data"]["name"] == "stripes"
-
-
-def test_the_quick_profile_is_reproduced(environment, tmp_path):
-    small = ["budget.epochs=1", "budget.train_examples=200", "model.filters=[4,8]", "model.dense=[8]", "seed=0"]
-    overrides = [word for override in small for word in ("--override", override)]
-    done = run(environment, tmp_path, "python", "-m", "fracpool.reproduce", "quick", "--only", "mnist_swap", *overrides)
-    assert done.stdout.splitlines()[-1] == f"Open {tmp_path / 'results' / 'quick' / 'report.html'}"
 
 
 def test_hydra_finds_the_sweeper_of_an_editable_checkout(sources, tmp_path):
