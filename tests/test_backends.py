@@ -118,7 +118,7 @@ def test_on_jax_two_devices_with_parts_of_each_batch_train_as_one_does():
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_sweep_trains_on_each_backend_and_its_runs_are_runs_of_their_own(backend, train, folder):
-    sweep = ["-m", *TINY, "pool=max,fmp", "model.dropout=0.1", NO_REPORT]
+    sweep = ["-m", *TINY, "pool=max,fmp", "model.dropout=0.1", "optimizer.average=0.9", NO_REPORT]
     run(backend, "-m", "fracpool.train", *sweep, f"results_dir={folder / 'results'}")
     assert train(*sweep).code == 0  # on TensorFlow, in this process
     records = Store(folder / "results" / "mine").read().records

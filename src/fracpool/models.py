@@ -257,4 +257,8 @@ def averaged(model: keras.Model) -> Iterator[None]:
 
 def take_averages(model: keras.Model) -> None:
     """Ends training: the weights become their running averages, where the optimizer keeps such."""
+    if not model.optimizer.use_ema:
+        return
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        variable.assign(variable.numpy())  # its own copy: JAX frees the arrays that a compiled test pass takes
