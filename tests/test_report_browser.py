@@ -19,7 +19,7 @@ from fracpool.report import write_report
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'fracpool[test]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: pip install 'fracpool[test]'")
 
-pytestmark = pytest.mark.slow  # what the quick tests do takes as long with a browser as without
+pytestmark = pytest.mark.slow  # so that the quick suite takes as long with a browser as without
 
 TELEPHONE, DESKTOP = 375, 1280
 LONG, CHINESE = "W" * 200, "分数最大池化与普通最大池化的比较研究"
