@@ -215,8 +215,9 @@ def peak_memory(repeats: int) -> list[Row]:
 def harness(repeats: int) -> list[Row]:
     """A whole run by `fracpool.train`, record and all, beside the same network in a script that calls model.fit
     with the test set as validation data; both from building the network on, imports and data loading done."""
-    from fracpool import datasets, train
-    from fracpool.settings import DatasetSettings
+    from fracpool import train
+    from fracpool.settings import datasets
+    from fracpool.settings.schema import DatasetSettings
 
     arrays = datasets.load(DatasetSettings("mnist5k"))
     epochs = 10  # configs/budget/standard.yaml

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fracpool.records import Store, digest
+from fracpool.records.record import digest
+from fracpool.records.store import Store
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 COMMAND = "python -m fracpool.train -m +experiment={} profile=quick"
@@ -25,7 +26,7 @@ def config(
     epochs: int = 3,
     **model: Any,
 ) -> dict[str, Any]:
-    """The config part of a record, as fracpool.identity.config makes it."""
+    """The config part of a record, as fracpool.settings.identity.config makes it."""
     fmp = {
         "ratio": ratio,
         "pseudo_random": pseudo_random,

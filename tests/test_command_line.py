@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from fracpool import messages
+from fracpool.sweep import hydra_errors
 
 # command line, what the line must say
 WRONG = [
@@ -225,7 +225,7 @@ def test_help_explains_every_field(train, capfd):
         train("--help")
     lines = capfd.readouterr().out.splitlines()
     told = {line.split(":")[0].strip() for line in lines if re.match(r" *\w+: \S+ {2,}\S", line)}
-    fields = {name.rsplit(".", 1)[-1] for name in messages.names() if not name.startswith("experiment")}
+    fields = {name.rsplit(".", 1)[-1] for name in hydra_errors.names() if not name.startswith("experiment")}
     groups = {"dataset", "pool", "model", "optimizer", "budget", "trainer"}
     assert fields - told - groups == {"name", "kind"}
 

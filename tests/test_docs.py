@@ -6,7 +6,7 @@ import shlex
 import pytest
 from documents import commands, run, write_files
 
-from fracpool.records import Store
+from fracpool.records.store import Store
 
 SMALL = "budget.epochs=2 budget.train_examples=200 model.filters=[4,8] model.dense=[16] repeats=2"
 

@@ -15,8 +15,8 @@ import record_factory as factory
 from conftest import TINY, hears_ctrl_c
 
 from fracpool import report
-from fracpool.records import Store, list_dir
-from fracpool.sweep import NO_REPORT
+from fracpool.records.store import Store, list_dir
+from fracpool.sweep.sweep_file import NO_REPORT
 
 SWEEP = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max"]
 
@@ -82,10 +82,10 @@ def test_a_report_on_a_full_disk_says_so_and_leaves_the_last_one(small_disk):
 
 
 def test_ctrl_c_stops_a_report_with_one_line(folder, monkeypatch, capfd):
-    from fracpool import pages
+    from fracpool.report import page
 
     factory.write_run(folder, factory.config("max"), 0, 0.9)
-    monkeypatch.setattr(pages, "write", lambda results: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(page, "write", lambda results: signal.raise_signal(signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         assert report.main([str(folder)]) == 130
@@ -213,8 +213,8 @@ def test_a_second_ctrl_c_does_no_damage(train, folder):
 
 LONG_STEP = """
 import hashlib
-from fracpool import stopping
-stopping.listen()
+from fracpool.command_line import listen
+listen()
 print("ready", flush=True)
 hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in C, as a batch of a large network
 """

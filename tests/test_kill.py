@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from fracpool.records import Store
+from fracpool.records.store import Store
 
 KILLS = int(os.environ.get("FRACPOOL_KILLS", "15"))
 
@@ -20,7 +20,7 @@ KILLS = int(os.environ.get("FRACPOOL_KILLS", "15"))
 # the kills fall into training, testing, checkpoints and records, and not into imports.
 FORK_SERVER = """
 import os, sys
-import fracpool.training
+import fracpool.training.run
 from fracpool.train import main
 print("ready", flush=True)
 for line in sys.stdin:

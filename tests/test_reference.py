@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fracpool.records import Store
+from fracpool.records.store import Store
 from fracpool.report import write_report
 
 REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"

@@ -12,8 +12,8 @@ import record_factory as factory
 from conftest import TINY
 
 from fracpool import status
-from fracpool.claims import claim
-from fracpool.records import Store
+from fracpool.records.run_claim import claim
+from fracpool.records.store import Store
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from conftest import TINY
 from documents import ROOT, write_files
 
-from fracpool.records import Store
+from fracpool.records.store import Store
 
 pytestmark = pytest.mark.slow
 SOURCES = ("src", "configs", "experiments", "pyproject.toml", "README.md", "LICENSE")

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def run(settings: Any, run_id: str, network: Any, store: Any, reporter: Any) -> Any:
-    from fracpool.description import describe, now
+    from fracpool.training.provenance import describe, now
 
     started, began = now(), time.perf_counter()
     seconds = float(os.environ["TRIVIAL_SECONDS"])
@@ -28,5 +28,5 @@ def run(settings: Any, run_id: str, network: Any, store: Any, reporter: Any) -> 
     return store.write({**whole, **describe(settings, run_id, network), "started": started, "finished": now()}, [row])
 
 
-sys.modules["fracpool.training"] = types.ModuleType("fracpool.training")
-sys.modules["fracpool.training"].run = run  # type: ignore[attr-defined]
+sys.modules["fracpool.training.run"] = types.ModuleType("fracpool.training.run")
+sys.modules["fracpool.training.run"].run = run  # type: ignore[attr-defined]

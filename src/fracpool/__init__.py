@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fracpool import geometry, regions
-    from fracpool.pooling import FractionalMaxPooling2D, fractional_max_pool, max_pool_regions
+    from fracpool.pooling.fractional_max import FractionalMaxPooling2D
+    from fracpool.pooling.functions import fractional_max_pool, max_pool_regions
 
 __version__ = "0.1.0"
-
 __all__ = [
     "FractionalMaxPooling2D",
     "__version__",
@@ -22,7 +22,6 @@ __all__ = [
     "max_pool_regions",
     "regions",
 ]
-
 _MODULES = {"geometry", "regions"}
 
 

@@ -14,15 +14,16 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from fracpool import forecast, paths, report, stopping, sweep, train
-from fracpool.command_line import Parser
-from fracpool.environment import cores
-from fracpool.messages import nearest
-from fracpool.plain_text import count
-from fracpool.progress import duration
-from fracpool.records import Store
-from fracpool.settings import SettingsError
-from fracpool.sweep import NO_REPORT
+from fracpool import command_line, report, train
+from fracpool.command_line import BAD_INPUT, DONE, STOPPED, Parser
+from fracpool.records.environment import cores
+from fracpool.records.plain_text import count, duration
+from fracpool.records.store import Store
+from fracpool.settings import config_files
+from fracpool.settings.refusal import SettingsError
+from fracpool.sweep import forecast, sweep
+from fracpool.sweep.hydra_errors import nearest
+from fracpool.sweep.sweep_file import NO_REPORT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,25 +35,25 @@ def main(arguments: list[str] | None = None) -> int:
             raise SettingsError(f"--jobs={options.jobs}: must be a whole number from 1, e.g. the number of cores")
     except SettingsError as error:
         print(error, file=sys.stderr)
-        return train.BAD_INPUT
+        return BAD_INPUT
     code = _announce(profile, options)
-    if code != train.DONE:
+    if code != DONE:
         return code
-    worst = train.DONE
+    worst = DONE
     for number, (experiment, overrides) in enumerate(profile.items(), start=1):
         print(f"— {number} of {len(profile)}: ", end="", flush=True)
         code = train.main(_command(experiment, options, overrides))
-        if code in (train.BAD_INPUT, train.STOPPED):
+        if code in (BAD_INPUT, STOPPED):
             return code
         worst = max(worst, code)
     try:
         print(report.make_report(Path(options.results) / (options.into or options.profile)))
     except report.ReportError as error:
         print(error, file=sys.stderr)
-        return train.BAD_INPUT
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
-        return train.STOPPED
+        return STOPPED
     return worst
 
 
@@ -62,11 +63,11 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
     known = store.read_sweeps()[0]
     runs = [known[name]["runs"] for name in profile if name in known]
     if len(runs) == len(profile) and all(store.folder(run).is_dir() for run in itertools.chain(*runs)):
-        return train.DONE
+        return DONE
     with sweep.collecting() as plans:
         for experiment, overrides in profile.items():
             code = train.main(_command(experiment, options, overrides))
-            if code != train.DONE:
+            if code != DONE:
                 return code
     plans = [plan for plan in plans if not plan.missing_data or plan.settings.missing_data == "error"]
     points = {point.run.key: point.run for plan in plans for point in plan.pending()}
@@ -74,7 +75,7 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
     time = forecast.seconds(trainings, forecast.measured(store.read().records), threads=1)
     about = "" if not time else f", about {duration(time / options.jobs)} by what such runs took here"
     print(f"{count(len(profile), 'experiment')}, {count(len(points), 'run')} to do, {options.jobs} at a time{about}")
-    return train.DONE
+    return DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _read_profile(name: str, only: list[str] | None) -> dict[str, list[str]]:
-    folder = paths.configs() / "profiles"
+    folder = config_files.configs() / "profiles"
     file = folder / f"{name}.yaml"
     if not file.is_file() or file.parent != folder:
         known = sorted(path.stem for path in folder.glob("*.yaml"))
@@ -121,5 +122,5 @@ def _command(experiment: str, options: argparse.Namespace, overrides: list[str])
 
 
 if __name__ == "__main__":
-    stopping.listen()
+    command_line.listen()
     sys.exit(main())

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fracpool import checkpoint, claims
 from fracpool.command_line import BAD_INPUT, Parser
-from fracpool.plain_text import text
-from fracpool.records import Record, RecordError, Store, list_dir
+from fracpool.records import run_claim
+from fracpool.records.plain_text import text
+from fracpool.records.record import Record, RecordError
+from fracpool.records.store import Store, list_dir
+from fracpool.records.unfinished import FILE, history
 
 DEFAULT = Path("results")
 DONE, RUNNING, LEFT = "done", "running", "left"
@@ -104,11 +106,11 @@ def _state(run: str, records: Mapping[str, Record], held: Sequence[str]) -> str:
 def _held(root: Path) -> list[str]:
     """The runs that a living process has claimed."""
     found = (path for path in list_dir(root / "claims") if not path.name.startswith("."))
-    return [path.name for path in found if not claims.is_free(path)]
+    return [path.name for path in found if not run_claim.is_free(path)]
 
 
 def _unfinished(root: Path) -> list[str]:
-    return [folder.name for folder in list_dir(root / "unfinished") if (folder / checkpoint.FILE).is_file()]
+    return [folder.name for folder in list_dir(root / "unfinished") if (folder / FILE).is_file()]
 
 
 def _planned(sweep: Mapping[str, Any]) -> dict[str, None]:
@@ -117,7 +119,7 @@ def _planned(sweep: Mapping[str, Any]) -> dict[str, None]:
 
 
 def _progress(store: Store, run: str) -> str:
-    rows = checkpoint.history(store.unfinished(run))
+    rows = history(store.unfinished(run))
     try:
         reached = f"after epoch {rows[-1]['epoch']:.0f}: {rows[-1]['test_accuracy']:.4f}"
     except (IndexError, KeyError, TypeError, ValueError):

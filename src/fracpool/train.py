@@ -12,18 +12,19 @@ import warnings
 import hydra
 from hydra.errors import HydraException
 
-import hydra_plugins.fracpool_sweeper  # noqa: F401  known to Hydra even where it cannot look for plugins
-from fracpool import field_help, paths, runner, settings, stopping, targets
-from fracpool.messages import one_line
-from fracpool.records import StorageError
-from fracpool.sweep import SweepFailed
-
-DONE, SOME_FAILED, BAD_INPUT, STOPPED, READER_GONE = 0, 1, 2, stopping.STOPPED, 141
+from fracpool import command_line
+from fracpool.command_line import BAD_INPUT, DONE, READER_GONE, SOME_FAILED, STOPPED
+from fracpool.records.files import StorageError
+from fracpool.settings import config_files, field_help
+from fracpool.settings.schema import register
+from fracpool.sweep import allowed_classes, job
+from fracpool.sweep.hydra_errors import one_line
+from fracpool.sweep.outcome import SweepFailed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Carries out a command line (by default the process') and returns the exit code."""
-    settings.register()
+    register()
     field_help.register()
     before, show_all = sys.argv, "HYDRA_FULL_ERROR" in os.environ
     if arguments is not None:
@@ -31,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, instead of printing and exiting
     # Our presets of launchers bear the names of the launchers' own options, which Hydra before 1.4 remarks on.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
-    command = hydra.main(config_path=str(paths.configs()), config_name="train", version_base="1.3")(runner.job)
+    command = hydra.main(config_path=str(config_files.configs()), config_name="train", version_base="1.3")(job.job)
     try:
-        with targets.registered_only(sys.argv[1:]):
+        with allowed_classes.registered_only(sys.argv[1:]):
             command()
         return DONE
     except KeyboardInterrupt as error:
@@ -45,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SweepFailed as error:
         print(error, file=sys.stderr)
         return SOME_FAILED
-    except (Exception, runner.Stop) as stopped:
-        cause = stopped.error if isinstance(stopped, runner.Stop) else stopped
+    except (Exception, job.Stop) as stopped:
+        cause = stopped.error if isinstance(stopped, job.Stop) else stopped
         line = one_line(cause)
         if line is None or show_all:
             raise
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def command() -> int:
     """What a shell calls."""
-    stopping.listen()
+    command_line.listen()
     return main()
 
 

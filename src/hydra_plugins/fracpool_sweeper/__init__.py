@@ -1,6 +1,6 @@
 """Hydra's basic sweeper with fracpool's planning: `hydra/sweeper=fracpool`.
 
-Hydra looks for plugins in the package hydra_plugins; everything that the sweep does is in `fracpool.sweep`,
+Hydra looks for plugins in the package hydra_plugins; everything that the sweep does is in `fracpool.sweep.sweep`,
 which is imported when a sweep starts, so that other programs with Hydra in this environment do not pay.
 """
 
@@ -23,16 +23,16 @@ ConfigStore.instance().store(
 
 
 class FracpoolSweeper(BasicSweeper):
-    """Runs the grid of `params` and the command line; `fracpool.sweep` says how."""
+    """Runs the grid of `params` and the command line; `fracpool.sweep.sweep` says how."""
 
     def setup(self, *, config: DictConfig, **rest: Any) -> None:
-        from fracpool import launchers
+        from fracpool.sweep import launchers
 
         launchers.check(config.hydra.launcher)
         super().setup(config=config, **rest)
 
     def sweep(self, arguments: list[str]) -> Any:
-        from fracpool import sweep
+        from fracpool.sweep import sweep
 
         assert self.config is not None
         assert self.hydra_context is not None

@@ -1,0 +1,110 @@
+"""The comparisons that the answer rests on: pairs of variants, equal but for their pooling or their depth.
+
+A swap is a pair of variants of one experiment that differ by their pooling only, FMP against 2×2 max pooling,
+paired by seed. Whether FMP is ahead or behind is a two-sided test, corrected (Holm) over the swaps of the experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fracpool.findings import statistics
+from fracpool.findings.rules.part import ALPHA
+from fracpool.findings.scores import scores
+from fracpool.findings.statistics import Estimate
+from fracpool.table.experiment import Experiment
+from fracpool.table.results import Results
+from fracpool.table.variant import TEST_PASSES, Variant, network_names, settings_key
+
+AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
+
+
+@dataclass
+class Contrast:
+    """Variant a minus variant b, paired by seed, at the end of the budget and (of a swap) after the first epoch."""
+
+    experiment: str
+    network: str
+    a: Variant
+    b: Variant
+    end: Estimate
+    first: Estimate | None
+    p: float
+    outcome: str = EVEN
+
+
+# ---- which variants are compared ----
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Pairs (a, b) of variants where `holds` is true, equal in all settings but those that start like `apart`.
+
+    `metric` is taken of a; b is always tested in one pass.
+    """
+
+    apart: tuple[str, ...]
+    holds: Callable[[Variant, Variant], bool]
+    metric: str = "test_accuracy"
+
+
+POOL, DEPTH = ("pool.", *TEST_PASSES), ("model.conv_layers", "model.pools")
+SWAP = Relation(POOL, lambda a, b: a.is_fmp and b.is_max)
+AVERAGED = Relation(POOL, lambda a, b: SWAP.holds(a, b) and _has_passes(a), metric="averaged_accuracy")
+DEEPER = Relation((*POOL, *DEPTH), lambda a, b: a.is_fmp and b.is_max and a.depth > b.depth)
+PSEUDO = Relation(
+    ("pool.pseudo_random",),
+    lambda a, b: a.is_fmp and bool(a.settings.get("pool.pseudo_random")) and not b.settings.get("pool.pseudo_random"),
+)
+
+
+def _has_passes(variant: Variant) -> bool:
+    """Whether its test passes differ, so that there is something to average."""
+    repeats = variant.settings.get("repeats")
+    return isinstance(repeats, int) and repeats > 1 and variant.settings.get("pool.regions_per") != "run"
+
+
+def contrasts_of(results: Results, relation: Relation) -> list[Contrast]:
+    return [c for experiment in results.experiments for c in _family(results, experiment, relation)]
+
+
+def _family(results: Results, experiment: Experiment, relation: Relation) -> list[Contrast]:
+    """The related pairs of one experiment; they are read together, so their tests are corrected together."""
+    if experiment.not_run:
+        return []
+    names = network_names(experiment.variants)
+    alike: dict[str, list[Variant]] = {}
+    for variant in experiment.variants:
+        alike.setdefault(settings_key(variant.settings, without=relation.apart), []).append(variant)
+    pairs = [(a, b) for group in alike.values() for a in group for b in group if relation.holds(a, b)]
+    found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b, relation)]
+    for contrast, p in zip(found, statistics.holm([c.p for c in found]), strict=True):
+        if p <= ALPHA:
+            contrast.outcome = AHEAD if contrast.end.mean > 0 else BEHIND
+    return found
+
+
+def _contrast(
+    results: Results, experiment: Experiment, network: str, a: Variant, b: Variant, relation: Relation
+) -> list[Contrast]:
+    at_end = _differences(results, experiment, a, b, "end", relation.metric)
+    if not len(at_end):
+        return []
+    told_by_budget = relation is SWAP
+    at_first = _differences(results, experiment, a, b, 1) if told_by_budget else np.array([])
+    p = 1.0
+    if len(at_end) >= statistics.MIN_SEEDS:
+        p = min(1.0, 2 * min(statistics.p_above(at_end, 0), statistics.p_below(at_end, 0)))
+    first = statistics.estimate(at_first) if len(at_first) else None
+    return [Contrast(experiment.name, network, a, b, statistics.estimate(at_end), first, p)]
+
+
+def _differences(
+    results: Results, experiment: Experiment, a: Variant, b: Variant, at: int | str, metric: str = "test_accuracy"
+) -> np.ndarray:
+    scores_a, _ = scores(results, experiment, a, at, metric)
+    scores_b, _ = scores(results, experiment, b, at)
+    return np.array([scores_a[seed] - scores_b[seed] for seed in sorted(set(scores_a) & set(scores_b))])

@@ -1,0 +1,143 @@
+"""Variants of an experiment as its findings select them, and what their runs scored, by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fracpool.findings import statistics
+from fracpool.findings.statistics import Estimate
+from fracpool.records.plain_text import text
+from fracpool.records.record import RecordError
+from fracpool.table.experiment import Experiment
+from fracpool.table.results import Results
+from fracpool.table.variant import Variant, number
+
+METRICS = {"test_accuracy": "one_pass", "averaged_accuracy": "averaged", "deterministic_accuracy": "deterministic"}
+WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
+
+
+class NotJudged(Exception):
+    """A part that cannot be judged; the text says why."""
+
+
+def select(experiment: Experiment, selector: Mapping[str, Any]) -> list[Variant]:
+    """The variants whose config has all these values, by dotted key."""
+    if not isinstance(selector, Mapping):
+        raise TypeError(f"a selector is a mapping of config keys to values, not {text(selector, 40)!r}")
+    return [
+        variant
+        for variant in experiment.variants
+        if all(_same(variant.settings.get(key, _ABSENT), value) for key, value in selector.items())
+    ]
+
+
+_ABSENT = object()
+
+
+def _same(seen: Any, wanted: Any) -> bool:
+    if isinstance(seen, bool) or isinstance(wanted, bool):
+        return seen is wanted
+    if isinstance(seen, int | float) and isinstance(wanted, int | float):
+        return math.isclose(seen, wanted, rel_tol=1e-9)
+    return bool(seen == wanted)
+
+
+def select_one(experiment: Experiment, selector: Mapping[str, Any]) -> Variant:
+    """The one variant that a selector means, or NotJudged."""
+    found = select(experiment, selector)
+    if len(found) == 1:
+        return found[0]
+    wanted = ", ".join(f"{text(k, 60)}={text(v, 60)}" for k, v in selector.items())
+    if not found:
+        raise NotJudged(f"the newest sweep has no variant with {wanted}")
+    raise NotJudged(f"{len(found)} variants of the newest sweep have {wanted}; a comparison needs just one")
+
+
+def scores(
+    results: Results, experiment: Experiment, variant: Variant, at: int | str = "end", metric: str = "test_accuracy"
+) -> tuple[dict[int, float], list[str]]:
+    """Accuracy by seed of a variant's completed runs, and a note for each run that is left out."""
+    found: dict[int, float] = {}
+    notes: list[str] = []
+    doubled: set[int] = set()
+    for record in results.records_of(experiment, variant):
+        seed = int(record.data["seed"])
+        if record.status != "completed":
+            notes.append(f"{variant.name}, seed {seed}: {record.status}")
+            continue
+        try:
+            value = _score(record, at, metric)
+        except RecordError as error:
+            notes.append(f"{variant.name}, seed {seed}: {text(str(error).replace(f'{results.root}/', ''))}")
+            continue
+        if seed in found:
+            doubled.add(seed)
+        found[seed] = value
+    for seed in sorted(doubled):
+        del found[seed]
+        notes.append(f"{variant.name}, seed {seed}: two records in one sweep, neither is used")
+    return found, notes
+
+
+def _score(record: Any, at: int | str, metric: str) -> float:
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}")
+    if at == "end":
+        value = number(record.data["metrics"].get(metric), metric)
+        assert value is not None
+        return value
+    if metric != "test_accuracy":
+        raise ValueError(f"{metric} is known at the end only")
+    if isinstance(at, bool) or not isinstance(at, int):
+        raise ValueError(f"at is an epoch or end, not {text(at, 40)!r}")
+    for row in record.history():
+        if row["epoch"] == at:
+            if not 0 <= row["test_accuracy"] <= 1:
+                raise RecordError(f"test_accuracy of epoch {at} is {row['test_accuracy']}")
+            return row["test_accuracy"]
+    raise RecordError(f"has no epoch {at}")
+
+
+def predicted(
+    results: Results, experiment: Experiment, variant: Variant, metric: str = "test_accuracy"
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """By seed, of the runs that kept their predictions: the labels of the test images, and the classes chosen."""
+    found = {}
+    for record in results.records_of(experiment, variant):
+        try:
+            arrays = record.predictions()
+            labels, kept = arrays["labels"], arrays[METRICS[metric]]
+            chosen = kept.argmax(axis=1) if kept.ndim == 2 else kept
+        except (RecordError, KeyError, ValueError, AttributeError):
+            continue
+        if labels.shape == chosen.shape:
+            found[int(record.data["seed"])] = (labels, chosen)
+    return found
+
+
+def histories(results: Results, experiment: Experiment, variant: Variant) -> dict[int, list[tuple[float, float]]]:
+    """By seed, of the completed runs: (training images seen, test accuracy) after each epoch."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for record in results.records_of(experiment, variant):
+        if record.status == "completed":
+            try:
+                found[record.data["seed"]] = [(row["examples"], row["test_accuracy"]) for row in record.history()]
+            except RecordError:
+                continue
+    return found
+
+
+def ending(results: Results, experiment: Experiment) -> list[tuple[Variant, Estimate]]:
+    """The variants with finished runs, and their accuracy at the end over seeds."""
+    found = []
+    for variant in experiment.variants:
+        if variant.settings.get("task") == "gradient":
+            continue
+        by_seed, _ = scores(results, experiment, variant)
+        if by_seed:
+            found.append((variant, statistics.estimate([by_seed[seed] for seed in sorted(by_seed)])))
+    return found

@@ -1,0 +1,122 @@
+"""What a run ran on: versions, machine and commit, as far as they can be told without loading anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "hydra-core")
+
+
+@lru_cache(maxsize=1)
+def describe(threads: int) -> dict[str, Any]:
+    """The `environment` part of a run record. No host name, user or path: records get published.
+
+    `threads` share the sums of one run; results repeat bit for bit only with the same number.
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": processor(),
+        "cores": cores(),
+        "threads": threads,
+        "backend": backend(),
+        **_accelerator(),
+        "commit": commit(),
+        **packages(),
+        **({backend(): _version(backend())} if backend() != "tensorflow" else {}),
+    }
+
+
+def packages() -> dict[str, str | None]:
+    """The versions of fracpool and of what it computes with."""
+    return {name: _version(name) for name in ("fracpool", *PACKAGES)}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _accelerator() -> dict[str, str]:
+    """The model of the first GPU that the backend of this process computes on; {} where there is none."""
+    loaded, name = sys.modules.get(backend()), None
+    if loaded is not None:
+        name = {"tensorflow": _tensorflow_gpu, "jax": _jax_gpu, "torch": _torch_gpu}[backend()](loaded)
+    return {"gpu": name} if name else {}
+
+
+def _tensorflow_gpu(tf: Any) -> str | None:
+    found = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU") if found else None
+
+
+def _jax_gpu(jax: Any) -> str | None:
+    first = jax.devices()[0]
+    return str(first.device_kind) if first.platform == "gpu" else None
+
+
+def _torch_gpu(torch: Any) -> str | None:
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """The checkout's commit, with + when tracked files differ from it; None outside a checkout."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        name = _git(root, "rev-parse", "--short=12", "HEAD")
+        return name + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no", "--", "src") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()
+
+
+def backend() -> str:
+    """Keras' backend, found as Keras does without loading it: KERAS_BACKEND, else its file, else TensorFlow."""
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    try:
+        file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
+        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return "tensorflow"
+
+
+def command(arguments: Sequence[str]) -> str:
+    """A command line of `fracpool.train` as it has to be typed to compute on the backend of this process."""
+    chosen = "" if backend() == "tensorflow" else f"KERAS_BACKEND={backend()} "
+    return chosen + f"python -m fracpool.train {shlex.join(arguments)}".rstrip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"

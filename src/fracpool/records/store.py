@@ -1,0 +1,243 @@
+"""The run record: what one run leaves behind, and how it is written and read whole.
+
+A results folder (`results/<profile>/`) holds
+
+    runs/<run id>/record.json      settings, metrics, geometry, timings, environment, fingerprints
+    runs/<run id>/history.csv      one row per epoch (absent for checks, which have no epochs)
+    runs/<run id>/predictions.npz  test probabilities or classes (absent for checks and diverged runs)
+    labels/<digest>.npz            test labels, once for all runs that keep classes
+    sweeps/<experiment>.json       which runs an experiment consists of, and the findings it tests
+    unfinished/<run id>/           the checkpoint of a run that has not ended, and its record while it is written
+    claims/  damaged/              who is at which run; records that could not be used
+
+A record is written among the unfinished and renamed, so it appears whole or not at all. The whole folder may be
+a link, its parts may not: what is read and written stays inside.
+Nothing here needs TensorFlow, and nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracpool.records.files import StorageError, replace_durably, write_durably
+from fracpool.records.record import (
+    HISTORY_COLUMNS,
+    HISTORY_FILE,
+    LABELS_DIGEST,
+    MINUS_LABELS,
+    PREDICTIONS_FILE,
+    RECORD_FILE,
+    RECORD_SCHEMA,
+    Record,
+    RecordError,
+    digest_of,
+    parse_json,
+    read_record,
+)
+
+
+@dataclass
+class Reading:
+    """What a results folder holds: usable records, and one line for each thing that is not."""
+
+    records: list[Record] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Store:
+    """One results folder."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self.runs = self.root / "runs"
+        self.sweeps = self.root / "sweeps"
+        self.labels = self.root / "labels"
+
+    def folder(self, run_id: str) -> Path:
+        return self.runs / run_id
+
+    def unfinished(self, run_id: str) -> Path:
+        """Where a run keeps its checkpoint until its record is written."""
+        return self.root / "unfinished" / run_id
+
+    def claim(self, run_id: str) -> Path:
+        """The claim of the process that is at a run (see `fracpool.records.run_claim`)."""
+        return self.root / "claims" / run_id
+
+    def find(self, run_id: str) -> Record | None:
+        """The record of a run, or None; a damaged one is set aside (never deleted) and reported missing."""
+        folder = self.folder(run_id)
+        if not os.path.lexists(folder):
+            return None
+        try:
+            return read_record(folder, verify_files=True)
+        except RecordError:
+            self._set_aside(folder)
+            return None
+
+    def _set_aside(self, folder: Path) -> None:
+        damaged = self.root / "damaged"
+        aside = damaged / f"{folder.name}-{os.getpid()}-{len(list_dir(damaged))}"
+        try:
+            damaged.mkdir(parents=True, exist_ok=True)
+            os.replace(folder, aside)
+        except FileNotFoundError:
+            pass  # another process did it just before
+        except OSError as error:
+            raise StorageError.about(aside, error) from error
+
+    def links(self) -> list[Path]:
+        """The parts of the folder that lead out of it."""
+        others = (self.root / name for name in ("unfinished", "claims", "damaged"))
+        return [part for part in (self.runs, self.sweeps, self.labels, *others) if part.is_symlink()]
+
+    def write(
+        self,
+        data: Mapping[str, Any],
+        history: Sequence[Mapping[str, float]] = (),
+        predictions: Mapping[str, np.ndarray] | None = None,
+    ) -> Record:
+        """Writes a record whole: among the unfinished, flushed to disk, then renamed into place."""
+        run_id = str(data["run_id"])
+        target, unfinished = self.folder(run_id), self.unfinished(run_id)
+        new, old = (unfinished / f"{name}.{os.getpid()}" for name in ("record", "replaced"))
+        for left in (new, old):  # by a process of this number that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            new.mkdir(parents=True)
+            files = {}
+            if history:
+                files[HISTORY_FILE] = write_durably(new / HISTORY_FILE, _history_csv(history))
+            if predictions is not None:
+                files[PREDICTIONS_FILE] = write_durably(new / PREDICTIONS_FILE, self._pack(predictions))
+            whole = {"schema": RECORD_SCHEMA, **data, "files": files}
+            write_durably(new / RECORD_FILE, _json_bytes(whole))
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(target, old)  # a failed run that was tried again: it goes whole, too
+            os.rename(new, target)
+        except OSError as error:
+            raise StorageError.about(target, error) from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        self.forget_unfinished(run_id)
+        return Record(whole, target)
+
+    def _pack(self, predictions: Mapping[str, np.ndarray]) -> bytes:
+        """A file of predictions. Of classes it holds the difference from the labels, modulo 256, which is nearly all
+        zero, and where the labels are: a tenth of the bytes."""
+        labels = predictions["labels"]
+        if any(array.dtype != labels.dtype for array in predictions.values()):
+            return _packed(predictions)
+        name = digest_of(labels)
+        target = self.labels / f"{name}.npz"
+        if not target.is_file():
+            replace_durably(target, _packed({"labels": labels}))
+        apart = {name + MINUS_LABELS: array - labels for name, array in predictions.items() if name != "labels"}
+        return _packed({**apart, LABELS_DIGEST: np.array(name)})
+
+    def forget_unfinished(self, run_id: str) -> None:
+        """Throws away what a run needed until its record was there."""
+        shutil.rmtree(self.unfinished(run_id), ignore_errors=True)
+
+    def forget_leftovers(self) -> None:
+        """Throws away checkpoints that are older than their run's record: a process was killed between the two."""
+        for folder in list_dir(self.root / "unfinished"):
+            try:
+                newest = max(file.stat().st_mtime_ns for file in folder.iterdir() if file.is_file())
+                over = (self.folder(folder.name) / RECORD_FILE).stat().st_mtime_ns >= newest
+            except (OSError, ValueError):  # no record, or nothing there
+                continue
+            if over:
+                self.forget_unfinished(folder.name)
+
+    def read(self) -> Reading:
+        """Every usable record, sorted by id, and one line per folder that is none."""
+        reading = Reading()
+        for folder in _inside(self.runs, reading.problems):
+            if folder.name.startswith("."):
+                continue
+            try:
+                reading.records.append(read_record(folder))
+            except RecordError as error:
+                reading.problems.append(str(error))
+        return reading
+
+    def write_sweep(self, experiment: str, sweep: Mapping[str, Any]) -> None:
+        """Writes `sweeps/<experiment>.json`, replacing the file in one step."""
+        target = self.sweeps / f"{experiment}.json"
+        try:
+            replace_durably(target, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
+        except OSError as error:
+            raise StorageError.about(target, error) from error
+
+    def read_sweeps(self) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """All sweep files by experiment name, and one line per file that cannot be used."""
+        sweeps: dict[str, dict[str, Any]] = {}
+        problems: list[str] = []
+        for path in _inside(self.sweeps, problems):
+            if path.suffix != ".json" or path.name.startswith("."):
+                continue
+            try:
+                sweeps[path.stem] = parse_json(path)
+            except RecordError as error:
+                problems.append(str(error))
+        return sweeps, problems
+
+
+def list_dir(folder: Path) -> list[Path]:
+    """The entries of a folder sorted by name; none if there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _inside(folder: Path, problems: list[str]) -> list[Path]:
+    """The entries of a part of a results folder; none, and a problem, where it leads out of it."""
+    if folder.is_symlink():
+        problems.append(f"{folder}: a link, which is not followed; link the whole results folder instead")
+        return []
+    return list_dir(folder)
+
+
+def _history_csv(history: Sequence[Mapping[str, float]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HISTORY_COLUMNS)
+    for row in history:
+        writer.writerow([_plain(row[name]) for name in HISTORY_COLUMNS])
+    return out.getvalue().encode()
+
+
+def _plain(value: float) -> str:
+    """A number as it should stand in a CSV: nothing for NaN and infinity, no trailing .0 for counts."""
+    number = float(value)
+    if not np.isfinite(number):
+        return ""
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    """A line for each field: three quarters of the size that a line for each value takes."""
+    fields = (
+        f"{json.dumps(name)}: {json.dumps(value[name], sort_keys=True, allow_nan=False)}" for name in sorted(value)
+    )
+    return ("{\n" + ",\n".join(fields) + "\n}\n").encode()
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()

@@ -1,0 +1,63 @@
+"""The report's figures: aggregated data in, one SVG with caption and alternative text out (`style.Figure`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from fracpool.findings.answer import Answer
+from fracpool.findings.contrasts import Contrast
+from fracpool.findings.verdicts import Finding
+from fracpool.report.figures import classes, curves, digits, endings, gap, rankings, sizes, style, swaps
+from fracpool.report.figures.style import Figure
+from fracpool.table.experiment import Experiment
+from fracpool.table.results import Results
+
+__all__ = ["NAMES", "Figure", "Figures", "draw_all", "ending"]
+# How the files of figures end: what ends otherwise in the folder of figures is the user's own.
+NAMES = (
+    "answer", "-budget", "-classes", "-confusion", "-digits", "-final-size", "-gap", "-layers", "-map", "-passes",
+    "-ranking", "-regions", "-sizes",
+)  # fmt: skip
+EACH = (
+    curves.budget_figure, curves.passes_figure, endings.final_size_figure, endings.map_figure, sizes.sizes_figure,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All figures of a report, by the part that they belong to; `experiments` by name."""
+
+    answer: list[Figure]
+    pooling: list[Figure]
+    gap: list[Figure]
+    experiments: dict[str, list[Figure]]
+
+    def __iter__(self) -> Iterator[Figure]:
+        return chain(self.answer, self.pooling, self.gap, *self.experiments.values())
+
+
+def draw_all(results: Results, said: Answer, verdicts: Sequence[Finding]) -> Figures:
+    """Draws what the results allow; a figure that they do not allow is left out."""
+    contrasts = said.swaps
+    with style.applied():
+        return Figures(
+            answer=[swaps.swap_figure(contrasts, said.averaged)] if contrasts else [],
+            pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
+            gap=_present(gap.gap_figure(results, contrasts)),
+            experiments={e.name: _of_experiment(results, e, contrasts, verdicts) for e in results.experiments},
+        )
+
+
+def _of_experiment(
+    results: Results, experiment: Experiment, contrasts: Sequence[Contrast], verdicts: Sequence[Finding]
+) -> list[Figure]:
+    own = [contrast for contrast in contrasts if contrast.experiment == experiment.name]
+    drawn = _present(*(draw(results, experiment) for draw in EACH))
+    ranked = rankings.ranking_figures(experiment, verdicts)
+    return drawn + ranked + classes.class_figures(results, experiment, own)
+
+
+def _present(*figures: Figure | None) -> list[Figure]:
+    return [figure for figure in figures if figure is not None]

@@ -1,0 +1,246 @@
+"""A network as plain data: its layers with their sizes, parameters and multiply-accumulates.
+
+The same list is what reports print, what a sweep checks before it starts, and what `models` builds from, so
+the three cannot disagree. No Keras here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from fracpool.pooling.sizes import graham_chain, graham_input, layer_ratio
+from fracpool.settings import poolings
+from fracpool.settings.refusal import ImpossibleNetwork, SettingsError
+from fracpool.settings.schema import ModelSettings, PoolSettings
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer and the shape of its output.
+
+    Attributes:
+        kind: input, centre, pad, distort, conv, batch_norm, activation, dropout, pool, flatten or dense.
+        units: Filters of a convolution, width of a dense layer, else 0.
+        kernel: Side of a convolution's kernel, else 0.
+        parameters: All weights, trainable or not.
+        macs: Multiply-accumulates for one image.
+    """
+
+    name: str
+    kind: str
+    height: int
+    width: int
+    channels: int
+    units: int = 0
+    kernel: int = 0
+    parameters: int = 0
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    layers: tuple[Layer, ...]
+
+    @property
+    def final(self) -> Layer | None:
+        """The last map before the dense layers; None if there are no layers."""
+        return next((before for before, layer in pairwise(self.layers) if layer.kind == "flatten"), None)
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    def as_record(self) -> dict[str, Any]:
+        """The `geometry` part of a run record."""
+        return {
+            "layers": [asdict(layer) for layer in self.layers],
+            "final_height": self.final and self.final.height,
+            "final_width": self.final and self.final.width,
+            "parameters": self.parameters,
+            "macs": self.macs,
+        }
+
+
+NO_NETWORK = Network(())  # of a task that trains none
+
+
+def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int], classes: int) -> Network:
+    """The network for images of `shape` (height, width, channels).
+
+    Raises:
+        ImpossibleNetwork: the map gets too small for a layer, or there are more pools than convolutions.
+        SettingsError: `model.pad_to` is smaller than the image.
+    """
+    if model.pools is not None and model.pools > model.conv_layers:
+        raise ImpossibleNetwork(
+            f"model.pools={model.pools}: at most one pool per convolution and model.conv_layers is "
+            f"{model.conv_layers}; use fewer pools or more layers"
+        )
+    layers = _Stack(shape)
+    if model.centre:
+        layers.add("centre", "centre")
+    side = _padded_side(model, pool, max(shape[:2]))
+    if side is not None:
+        layers.add("pad", "pad", height=side, width=side)
+    if model.distort:
+        layers.add("distort", "distort", parameters=1)
+    for number in range(1, model.conv_layers + 1):
+        _add_block(layers, number, model, pool, model.kernel, _has_pool(model, number))
+    if model.k is not None:
+        _add_block(layers, model.conv_layers + 1, model, pool, model.kernel, pooled=False)
+        _add_block(layers, model.conv_layers + 2, model, pool, 1, pooled=False)
+    layers.add("flatten", "flatten", height=1, width=1, channels=layers.features)
+    for number, width in enumerate(model.dense, start=1):
+        layers.add_dense(f"dense{number}", width)
+        layers.add(f"dense{number}_activation", "activation")
+        if model.dense_dropout:
+            layers.add(f"dense{number}_dropout", "dropout")
+    layers.add_dense("logits", classes)
+    return Network(tuple(layers.layers))
+
+
+def notation(model: ModelSettings, pool: PoolSettings) -> str:
+    """Graham's network as he writes it: (32nC2−FMP√2)6−C2−C1."""
+    roots = {2 ** (1 / 2): "√2", 2 ** (1 / 3): "∛2"}
+    ratio = next((root for value, root in roots.items() if abs(value - (pool.ratio or 0)) < 1e-6), f"{pool.ratio:.4g}")
+    word = "FMP" if pool.kind == "fmp" else "FAP"
+    return f"({model.k}nC{model.kernel}−{word}{ratio}){model.conv_layers}−C{model.kernel}−C1"
+
+
+def pool_at(model: ModelSettings, pool: PoolSettings, number: int) -> PoolSettings:
+    """The settings of pool `number`, from 1. In Graham's network its ratio is one that gives just the size of the
+    chain: the floor of size / α does not."""
+    if model.k is None:
+        return pool
+    assert pool.ratio is not None
+    before, after = graham_chain(pool.ratio, model.conv_layers, model.kernel)[number - 1]
+    return replace(pool, ratio=layer_ratio(before, after))
+
+
+def dropout_rate(model: ModelSettings, number: int) -> float:
+    """Of the dropout after convolution `number`, from 1."""
+    return model.dropout_ramp[number - 1] if model.dropout_ramp else model.dropout
+
+
+def _padded_side(model: ModelSettings, pool: PoolSettings, image: int) -> int | None:
+    """What the image is padded to with zeros, or None. Graham's networks start from the size that ends at 1×1."""
+    if model.k is not None:
+        assert pool.ratio is not None
+        side = graham_input(pool.ratio, model.conv_layers, model.kernel)
+        if side < image:
+            raise ImpossibleNetwork(
+                f"model.conv_layers={model.conv_layers}: Graham's network of ratio {pool.ratio:.4g} takes "
+                f"{side}×{side}, less than the image's {image}; use more layers or a larger pool.ratio"
+            )
+        return side
+    if model.pad_to is not None and model.pad_to < image:
+        raise SettingsError(f"model.pad_to={model.pad_to}: must be null or at least the image's {image}")
+    return model.pad_to
+
+
+def _add_block(
+    layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings, kernel: int, pooled: bool
+) -> None:
+    """Convolution, then batch norm, activation, dropout and pool, as far as the settings have them.
+
+    With `pointwise` a 1×1 convolution of the same width follows the first, each with its own batch norm and
+    activation (Lin, Chen and Yan, Network in network, arXiv 1312.4400).
+
+    A maximum commutes with a monotone activation, so without dropout between them a pool of the maximum
+    type stands before the activation: the same values on fewer elements.
+    """
+    rate = dropout_rate(model, number)
+    layers.add_conv(f"conv{number}", _filters(model, number), kernel, valid=model.k is not None)
+    if model.batch_norm:
+        layers.add(f"norm{number}", "batch_norm", parameters=4 * layers.channels)
+    if model.pointwise:
+        if model.activation != "linear":
+            layers.add(f"pointwise{number}_before", "activation")
+        layers.add_conv(f"pointwise{number}", layers.channels, 1)
+        if model.batch_norm:
+            layers.add(f"pointwise{number}_norm", "batch_norm", parameters=4 * layers.channels)
+    early = pooled and not rate and poolings.of(pool).takes_maximum
+    if early:
+        _add_pool(layers, number, model, pool)
+    if model.activation != "linear":
+        layers.add(f"activation{number}", "activation")
+    if rate:
+        layers.add(f"dropout{number}", "dropout")
+    if pooled and not early:
+        _add_pool(layers, number, model, pool)
+
+
+def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
+    pooling, pool = poolings.of(pool), pool_at(model, pool, number)
+    height, width = (pooling.output_size(pool, side) for side in (layers.height, layers.width))
+    if height < 1 or width < 1:
+        raise ImpossibleNetwork(
+            f"pool {number} of {pooling.label(pool)}: its map is {layers.height}×{layers.width}, too "
+            f"small to pool; use fewer model.conv_layers or model.pools, or a smaller pool.ratio"
+        )
+    parameters, macs = pooling.parameters(layers.channels), height * width * pooling.macs(layers.channels)
+    layers.add(f"pool{number}", "pool", height=height, width=width, parameters=parameters, macs=macs)
+    if pooling.convolves and model.activation != "linear":
+        layers.add(f"pool{number}_activation", "activation")
+
+
+def _filters(model: ModelSettings, number: int) -> int:
+    """Width of convolution `number`: the list is stretched evenly over the layers; Graham's grow by k."""
+    if model.k is not None:
+        return model.k * number
+    return model.filters[(number - 1) * len(model.filters) // model.conv_layers]
+
+
+def _has_pool(model: ModelSettings, number: int) -> bool:
+    """Pools are spread evenly over the convolutions; the last convolution always has one."""
+    pools = model.conv_layers if model.pools is None else model.pools
+    return number * pools // model.conv_layers > (number - 1) * pools // model.conv_layers
+
+
+class _Stack:
+    """Collects layers and follows the shape of the map."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.height, self.width, self.channels = shape
+        self.layers: list[Layer] = []
+        self.add("input", "input")
+
+    @property
+    def features(self) -> int:
+        return self.height * self.width * self.channels
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        channels: int | None = None,
+        units: int = 0,
+        kernel: int = 0,
+        parameters: int = 0,
+        macs: int = 0,
+    ) -> None:
+        self.height = self.height if height is None else height
+        self.width = self.width if width is None else width
+        self.channels = self.channels if channels is None else channels
+        self.layers.append(Layer(name, kind, self.height, self.width, self.channels, units, kernel, parameters, macs))
+
+    def add_conv(self, name: str, filters: int, kernel: int, valid: bool = False) -> None:
+        """A 'same' or 'valid' convolution with bias."""
+        weights = kernel * kernel * self.channels * filters
+        lost = kernel - 1 if valid else 0
+        height, width = self.height - lost, self.width - lost
+        shape = {"height": height, "width": width, "channels": filters, "units": filters, "kernel": kernel}
+        self.add(name, "conv", **shape, parameters=weights + filters, macs=weights * height * width)
+
+    def add_dense(self, name: str, units: int) -> None:
+        weights = self.channels * units
+        self.add(name, "dense", channels=units, units=units, parameters=weights + units, macs=weights)

@@ -1,0 +1,196 @@
+"""The settings of a run: typed, checked and normalised before anything heavy is imported.
+
+Hydra composes `configs/` into `Settings`; OmegaConf refuses wrong types, `check` refuses wrong values with
+one line that names the field, its value, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import fields
+from typing import cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from fracpool.records import environment
+from fracpool.settings import poolings
+from fracpool.settings.poolings import POOLINGS
+from fracpool.settings.refusal import SettingsError, is_name, one_of, require
+from fracpool.settings.schema import ModelSettings, PoolSettings, Settings, TrainerSettings
+
+# OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
+
+ACTIVATIONS = ("elu", "relu", "leaky_relu", "tanh", "linear")
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("constant", "cosine", "exponential")
+TASKS = ("train", "gradient")
+PREDICTIONS = ("probabilities", "classes")
+BACKENDS = ("tensorflow", "jax", "torch")
+STRATEGIES = {"single": BACKENDS, "mirrored": ("tensorflow",), "seeds": ("jax",)}  # and the backends that have them
+LOGGERS = ("none", "tensorboard", "mlflow")
+RETRIES = ("none", "failed", "diverged", "all")
+
+
+def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
+    """The checked settings of a composed config.
+
+    Returns:
+        The settings and the pool fields that were given but that this kind of pooling does not have. In a
+        sweep those are set aside (`pool=max,fmp pool.ratio=1.4,1.47` trains max pool once); a single run
+        that names one is refused.
+    """
+    plain = OmegaConf.masked_copy(config, [f.name for f in fields(Settings)])
+    typed = OmegaConf.merge(OmegaConf.structured(Settings), plain)
+    settings = cast(Settings, OmegaConf.to_object(typed))
+    ignored = _drop_foreign_pool_fields(settings.pool, sweep)
+    check(settings)
+    if not settings.model.batch_norm:  # what has no effect makes no other run
+        settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
+        settings.model.batch_norm_fused = False
+    if settings.model.k is not None:
+        settings.model.filters = ModelSettings().filters
+    return settings, ignored
+
+
+def _drop_foreign_pool_fields(pool: PoolSettings, sweep: bool) -> list[str]:
+    known_kind = pool.layer is not None or pool.kind in POOLINGS
+    require(known_kind, "pool.kind", pool.kind, f"{one_of(POOLINGS)}, or name a pooling of your own with pool.layer")
+    known = poolings.of(pool).settings
+    foreign = [
+        f.name
+        for f in fields(pool)
+        if f.name != "kind" and f.name not in known and getattr(pool, f.name) not in (None, {})
+    ]
+    if foreign and not sweep:
+        name = foreign[0]
+        having = ", ".join(k for k, p in POOLINGS.items() if name in p.settings) or "one of your own (pool.layer)"
+        raise SettingsError(
+            f"pool.{name}={getattr(pool, name)}: pool={pool.kind} has no {name}; leave it out, or choose pool={having}"
+        )
+    for name in foreign:
+        setattr(pool, name, {} if name == "arguments" else None)
+    return [f"pool.{name}" for name in foreign]
+
+
+def check(settings: Settings) -> None:
+    """Raises SettingsError for the first value that is out of its range."""
+    s, model, optimizer, budget = settings, settings.model, settings.optimizer, settings.budget
+    require(s.task in TASKS, "task", s.task, one_of(TASKS))
+    require(0 <= s.seed < 2**31, "seed", s.seed, "a whole number from 0 to 2147483647")
+    require(1 <= s.repeats <= 1024, "repeats", s.repeats, "a whole number from 1 to 1024")
+    require(0 <= s.test_shift <= 16, "test_shift", s.test_shift, "a whole number of pixels from 0 to 16")
+    passes, shift = test_passes(s)
+    shifts = (2 * shift + 1) ** 2
+    allowed = f"at most {shifts}, as many shifts as test_shift={shift} has, or take a larger test_shift"
+    require(not shift or passes <= shifts, "repeats", s.repeats, allowed)
+    require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
+    require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
+    require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
+    require(s.logger in LOGGERS, "logger", s.logger, one_of(LOGGERS))
+    require(s.missing_data in ("error", "note"), "missing_data", s.missing_data, "error or note")
+    allowed = "a folder of this machine or a mounted one: object stores can neither create nor rename a file at once"
+    require("://" not in s.results_dir, "results_dir", s.results_dir, allowed)
+    require(is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
+    poolings.of(s.pool).check(s.pool)
+    if s.task == "gradient":
+        _check_gradient(s.pool)
+
+    require(1 <= model.conv_layers <= 100, "model.conv_layers", model.conv_layers, "a whole number from 1 to 100")
+    if model.pools is not None:
+        require(0 <= model.pools <= 100, "model.pools", model.pools, "null, or a whole number from 0 to 100")
+    require(len(model.filters) > 0, "model.filters", model.filters, "at least one width, e.g. [32,64]")
+    for width in model.filters:
+        require(1 <= width <= 65536, "model.filters", model.filters, "widths from 1 to 65536")
+    for width in model.dense:
+        require(1 <= width <= 65536, "model.dense", model.dense, "widths from 1 to 65536, or [] for none")
+    require(1 <= model.kernel <= 99, "model.kernel", model.kernel, "a whole number from 1 to 99")
+    require(model.activation in ACTIVATIONS, "model.activation", model.activation, one_of(ACTIVATIONS))
+    require(0 <= model.dropout < 1, "model.dropout", model.dropout, "0 ≤ rate < 1")
+    require(0 <= model.dense_dropout < 1, "model.dense_dropout", model.dense_dropout, "0 ≤ rate < 1")
+    allowed = "true with model.distort, whose background is grey"
+    require(model.centre or not model.distort, "model.centre", model.centre, allowed)
+    if model.k is not None:
+        _check_graham(model, s.pool)
+    require(
+        model.k is not None or not model.dropout_ramp, "model.dropout_ramp", model.dropout_ramp, "[] without model.k"
+    )
+    momentum = model.batch_norm_momentum
+    require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
+    fused, alone = model.batch_norm_fused, environment.backend() == "tensorflow" and s.trainer.strategy != "mirrored"
+    allowed = "false with another backend than TensorFlow and with trainer.strategy=mirrored"
+    require(alone or not fused, "model.batch_norm_fused", fused, allowed)
+
+    require(optimizer.name in OPTIMIZERS, "optimizer.name", optimizer.name, one_of(OPTIMIZERS))
+    rate = optimizer.learning_rate
+    require(0 < rate < math.inf, "optimizer.learning_rate", rate, "a positive number, e.g. 0.001")
+    require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "0 ≤ momentum < 1")
+    require(optimizer.schedule in SCHEDULES, "optimizer.schedule", optimizer.schedule, one_of(SCHEDULES))
+    require(0 <= optimizer.decay < math.inf, "optimizer.decay", optimizer.decay, "a number ≥ 0")
+    require(0 <= optimizer.average < 1, "optimizer.average", optimizer.average, "0 (none) or below 1, e.g. 0.999")
+
+    require(1 <= budget.epochs <= 10**6, "budget.epochs", budget.epochs, "a whole number from 1 to 1000000")
+    require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
+    plain, allowed = budget.plain_epochs, f"a whole number from 0 to budget.epochs={budget.epochs}"
+    require(0 <= plain <= budget.epochs, "budget.plain_epochs", plain, allowed)
+    require(model.distort or not plain, "budget.plain_epochs", plain, "0 without model.distort")
+    if budget.train_examples is not None:
+        require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
+
+    _check_trainer(s.trainer, budget.batch_size)
+    followed = s.trainer.strategy != "seeds" or s.logger == "none"
+    require(followed, "logger", s.logger, "none with trainer.strategy=seeds, whose runs the loggers cannot tell apart")
+
+
+def test_passes(settings: Settings) -> tuple[int, int]:
+    """How many test passes are averaged, and up to how many pixels the images are moved in them.
+
+    Where pooling is random, passes differ by their regions. Elsewhere they are alike, unless `test_shift` moves
+    the images: the control that tells what random regions win by averaging from what any averaging wins.
+    """
+    if poolings.of(settings.pool).stochastic(settings.pool):
+        return settings.repeats, 0
+    return (settings.repeats, settings.test_shift) if settings.test_shift else (1, 0)
+
+
+def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
+    """What Graham's network, (kn C2 − FMP α)l − C2 − C1, takes: l is model.conv_layers, α pool.ratio."""
+    require(model.k is not None and 1 <= model.k <= 4096, "model.k", model.k, "a whole number from 1 to 4096")
+    fractional = [kind for kind, pooling in POOLINGS.items() if "ratio" in pooling.settings]
+    require(pool.kind in fractional, "pool", pool.kind, f"{one_of(fractional)} with model.k: Graham's networks")
+    require(model.kernel >= 2, "model.kernel", model.kernel, "at least 2 with model.k; Graham's is 2")
+    for name in ("pools", "pad_to"):  # a pool after each of the l convolutions; the input's size follows from l and α
+        require(getattr(model, name) is None, f"model.{name}", getattr(model, name), "null with model.k")
+    require(not model.pointwise, "model.pointwise", model.pointwise, "false with model.k")
+    require(not model.dropout, "model.dropout", model.dropout, "0 with model.k, which has model.dropout_ramp")
+    ramp, count = model.dropout_ramp, model.conv_layers + 2
+    require(
+        len(ramp) in (0, count), "model.dropout_ramp", ramp, f"[] or {count} rates, of model.conv_layers + 2 layers"
+    )
+    require(all(0 <= rate < 1 for rate in ramp), "model.dropout_ramp", ramp, "rates from 0 to below 1")
+
+
+def _check_trainer(trainer: TrainerSettings, batch: int) -> None:
+    strategy, devices = trainer.strategy, trainer.devices
+    require(strategy in STRATEGIES, "trainer.strategy", strategy, one_of(STRATEGIES))
+    _check_backend(environment.backend(), strategy)
+    allowed = f"a whole number from 1 to budget.batch_size={batch}, which the devices share"
+    require(1 <= devices <= batch or strategy != "mirrored", "trainer.devices", devices, allowed)
+    require(1 <= trainer.at_once <= 1024, "trainer.at_once", trainer.at_once, "a whole number from 1 to 1024")
+
+
+def _check_backend(backend: str, strategy: str) -> None:
+    require(backend in BACKENDS, "KERAS_BACKEND", backend, one_of(BACKENDS))
+    if importlib.util.find_spec(backend) is None:
+        raise SettingsError(
+            f'KERAS_BACKEND={backend}: the package {backend} is missing; pip install "fracpool[{backend}]"'
+        )
+    having = STRATEGIES[strategy]
+    require(backend in having, "KERAS_BACKEND", backend, f"{' or '.join(having)} for trainer.strategy={strategy}")
+
+
+def _check_gradient(pool: PoolSettings) -> None:
+    """What TensorFlow's op, which the task compares with, does not have."""
+    require(pool.kind == "fmp", "pool", pool.kind, "fmp for task=gradient, which checks its gradient")
+    require(pool.window is None, "pool.window", pool.window, "null for task=gradient")
+    require(pool.regions_per == "batch", "pool.regions_per", pool.regions_per, "batch for task=gradient")

@@ -1,0 +1,179 @@
+"""The grid of a sweep: each point composed, checked and planned before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fracpool.records.store import Store
+from fracpool.settings import datasets, identity
+from fracpool.settings.check import from_config
+from fracpool.settings.names import label
+from fracpool.settings.refusal import ImpossibleNetwork, SettingsError
+from fracpool.settings.schema import Settings
+from fracpool.sweep.planned_run import PlannedRun, plan, refuse_others
+
+
+@dataclass
+class Point:
+    """A planned run and the overrides that give it."""
+
+    run: PlannedRun
+    overrides: list[str]
+
+
+@dataclass
+class Plan:
+    """The whole sweep. `impossible` holds (label, reason); `missing_data` is None or one line."""
+
+    settings: Settings
+    points: list[Point] = field(default_factory=list)
+    impossible: list[tuple[str, str]] = field(default_factory=list)
+    missing_data: str | None = None
+
+    @property
+    def store(self) -> Store:
+        return self.points[0].run.store
+
+    def pending(self) -> list[Point]:
+        return [point for point in self.points if point.run.finished() is None]
+
+
+def grid(arguments: list[str], loader: Any) -> list[list[Override]]:
+    """For each point its overrides, each with a single value. A later override of a key replaces an earlier."""
+    parser = OverridesParser.create(config_loader=loader)
+    axes: dict[str, list[str]] = {}
+    for override in parser.parse_overrides(arguments):
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            axes[key] = [f"{key}={override.get_value_element_as_str()}" if not override.is_delete() else key]
+            continue
+        if not override.is_discrete_sweep():
+            raise HydraException(f"{override.input_line}: this kind of sweep is unknown; give the values, as in 1,2,3")
+        if override.key_or_group == "experiment":
+            raise SettingsError(
+                f"{override.input_line}: a sweep has one experiment, which brings its grid; run them one by one"
+            )
+        axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not axes[key]:
+            raise SettingsError(f"{override.input_line}: has no values; give at least one, as in seed=0,1,2")
+    parsed = {text: parser.parse_override(text) for axis in axes.values() for text in axis}
+    return [[parsed[text] for text in point] for point in itertools.product(*axes.values())]
+
+
+class Composer:
+    """Composes points. Hydra needs some 60 ms for each, so one composition serves all that choose the same
+    groups, and plain values are set on a copy of it, as Hydra itself does after composing."""
+
+    def __init__(self, config: DictConfig, loader: Any) -> None:
+        self.config, self.loader = config, loader
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.groups: dict[str, bool] = {}
+
+    def compose(self, overrides: Sequence[Override]) -> DictConfig:
+        plain = [o for o in overrides if self._is_plain_value(o)]
+        rest = tuple(str(o.input_line) for o in overrides if o not in plain)
+        if rest not in self.composed:
+            whole = self.loader.load_sweep_config(self.config, list(rest))
+            keep = [name for name in whole if name != "hydra"]
+            self.composed[rest] = OmegaConf.masked_copy(whole, keep)
+        config = deepcopy(self.composed[rest])
+        try:
+            for override in plain:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:  # composing it whole gives the error as Hydra words it
+            self.loader.load_sweep_config(self.config, [str(o.input_line) for o in overrides])
+            raise
+        return config
+
+    def _is_plain_value(self, override: Override) -> bool:
+        changes = not (override.is_add() or override.is_force_add() or override.is_delete())
+        key = override.key_or_group
+        return changes and not key.startswith("hydra") and not self._is_group(key)
+
+    def _is_group(self, key: str) -> bool:
+        if key not in self.groups:  # Hydra reads its folders anew at each question
+            self.groups[key] = bool(self.loader.get_group_options(key))
+        return self.groups[key]
+
+
+def plan_all(composer: Composer, grid: list[list[Override]]) -> Plan:
+    points: dict[str, Point] = {}
+    impossible: dict[str, str] = {}
+    missing = None
+    settings: Settings | None = None
+    for settings, overrides in _all_settings(composer, grid):
+        if _is_left_out(settings):
+            continue
+        try:
+            run = plan(settings)
+        except ImpossibleNetwork as error:
+            impossible[label(settings)] = str(error)
+            continue
+        if run.run_id is None:
+            missing = missing or datasets.missing(settings.dataset)
+        points.setdefault(run.key, Point(run, overrides))
+    if settings is None or not points:
+        reason = next(iter(impossible.values()), "the grid is empty")
+        raise SettingsError(f"nothing to run: no network of the sweep can be built ({reason})")
+    return Plan(
+        settings=settings,
+        points=_seeds_together(list(points.values())),
+        impossible=list(impossible.items()),
+        missing_data=missing,
+    )
+
+
+def _is_left_out(settings: Settings) -> bool:
+    """Whether the experiment does not want this point of its grid: one of `leave_out` holds for it. A list of values
+    stands for any of them."""
+
+    def holds(key: str, wanted: Any) -> bool:
+        value = reduce(getattr, key.split("."), settings)
+        return value == wanted or (isinstance(wanted, list) and value in wanted)
+
+    try:
+        return any(all(map(holds, pattern, pattern.values())) for pattern in settings.experiment.leave_out)
+    except AttributeError as error:
+        raise SettingsError(
+            f"experiment.leave_out={settings.experiment.leave_out}: must be a list of settings and values, such as "
+            f"[{{pool.kind: fmp, model.pools: 3}}] ({error})"
+        ) from error
+
+
+def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tuple[Settings, list[str]]]:
+    """The settings of each point; those that differ in the seed alone are composed and checked once."""
+    known: dict[tuple[str, ...], Settings] = {}
+    for point in grid:
+        overrides = [str(o.input_line) for o in point]
+        without_seed = tuple(o for o in overrides if not o.startswith("seed="))
+        seed = next((o.value() for o in point if o.key_or_group == "seed"), None)
+        if isinstance(seed, int) and 0 <= seed < 2**31 and without_seed in known:
+            yield replace(known[without_seed], seed=seed), overrides
+            continue
+        settings, _ = from_config(composer.compose(point), sweep=True)
+        refuse_others(settings)
+        known[without_seed] = settings
+        yield settings, overrides
+
+
+def _seeds_together(points: list[Point]) -> list[Point]:
+    """The seeds of a variant follow one another: its compiled program then serves them all."""
+    order: dict[str, int] = {}
+    for point in points:
+        order.setdefault(identity.variant_id(point.run.settings), len(order))
+    return sorted(points, key=lambda point: order[identity.variant_id(point.run.settings)])
+
+
+def one_per_dataset(whole: Plan) -> list[Settings]:
+    return list({p.run.settings.dataset.name: p.run.settings for p in whole.points}.values())

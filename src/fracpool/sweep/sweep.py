@@ -1,0 +1,127 @@
+"""A sweep: the grid is planned whole before anything runs, what is done is skipped, the rest is launched.
+
+The plan composes each point of the grid, drops the pool settings that a kind of pooling does not have (so
+that `pool=max,fmp pool.ratio=1.4,1.47` trains max pool once), leaves out networks that cannot be built and
+says why, and finds the runs that have their record. Any Hydra launcher then carries out what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from omegaconf import DictConfig
+
+from fracpool.records.plain_text import count
+from fracpool.records.record import Record
+from fracpool.settings import datasets, identity
+from fracpool.sweep import forecast, sweep_file
+from fracpool.sweep.grid import Composer, Plan, Point, grid, one_per_dataset, plan_all
+from fracpool.sweep.launch import carry_out
+from fracpool.sweep.outcome import Outcome, SweepFailed
+from fracpool.sweep.planned_run import plan, prepare_folder
+from fracpool.sweep.sweep_file import shown_name, write_sweep
+from fracpool.training import tracking
+from fracpool.training.provenance import maker, maker_of
+
+_collected: list[Plan] | None = None
+
+
+@contextmanager
+def collecting() -> Iterator[list[Plan]]:
+    """Sweeps inside are planned and handed over in the list; nothing of them is printed or runs."""
+    global _collected
+    _collected = []
+    try:
+        yield _collected
+    finally:
+        _collected = None
+
+
+def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) -> list[Any]:
+    """Plans and carries out the sweep of `arguments` (overrides, each with one value or several)."""
+    whole = plan_all(Composer(config, loader), grid(arguments, loader))
+    if _collected is not None:
+        _collected.append(whole)
+        return []
+    if whole.settings.plan:
+        _print_plan(whole)
+        return []
+    if whole.missing_data and whole.settings.missing_data == "error":
+        for settings in one_per_dataset(whole):
+            datasets.obtain(settings.dataset)
+        whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
+    prepare_folder(whole.store)
+    tracking.prepare(whole.settings, whole.store.root)
+    records = [point.run.finished() for point in whole.points]
+    pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
+    write_sweep(whole)
+    _say_before(whole, pending, [record for record in records if record])
+    outcomes = carry_out(launcher, config, pending)
+    _say_after(whole, outcomes)
+    return outcomes
+
+
+def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> None:
+    runs, variants = len(whole.points), len(sweep_file.variants(whole))
+    if whole.missing_data:
+        print(f"{shown_name(whole.settings)}: not run, only its geometry is kept: {whole.missing_data}")
+        return
+    print(
+        f"{shown_name(whole.settings)}: {count(runs, 'run')} of {count(variants, 'variant')}, "
+        f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
+    )
+    makers = [maker_of(record) for record in skipped]
+    others = [other for other in makers if other != maker()]
+    if others:
+        told = sorted({f"{name} {value}" for other in others for name, value in other.items() - maker().items()})
+        print(f"  {count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again")
+    for label, reason in whole.impossible:
+        print(f"  left out: {label}: {reason}")
+
+
+def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
+    if not outcomes:
+        return
+    ran = [outcome for outcome in outcomes if not outcome.skipped]
+    done = {status: [o for o in ran if o.status == status] for status in ("completed", "diverged", "failed")}
+    skipped = len(whole.points) - len(ran)
+    summary = f"{shown_name(whole.settings)}: {len(done['completed'])} done, {skipped} skipped, "
+    summary += f"{len(done['diverged'])} diverged, {len(done['failed'])} failed"
+    print(summary)
+    for outcome in done["failed"]:
+        print(f"  failed: {outcome.label}, seed {outcome.seed}: {outcome.message}")
+    if done["failed"]:
+        raise SweepFailed(
+            "Tracebacks of the failed runs are in their records; retry=failed runs them again, and "
+            f"`python -m fracpool.report {whole.store.root}` writes the report without them."
+        )
+
+
+def _print_plan(whole: Plan) -> None:
+    from fracpool.settings.names import (
+        distinct_names,
+        flatten,  # brings pandas, which a sweep that runs needs at its end only
+    )
+
+    variants = sweep_file.variants(whole)
+    print(f"{shown_name(whole.settings)}: {count(len(whole.points), 'run')} of {count(len(variants), 'variant')}")
+    names = distinct_names([(v["label"], flatten(v["config"])) for v in variants])
+    groups: dict[str, list[Point]] = {v["variant_id"]: [] for v in variants}
+    for point in whole.points:
+        groups[identity.variant_id(point.run.settings)].append(point)
+    for name, group in zip(names, groups.values(), strict=True):
+        done = sum(point.run.finished() is not None for point in group)
+        seeds = ",".join(str(point.run.settings.seed) for point in group)
+        macs = f"{group[0].run.network.macs / 1e6:.1f} M multiply-accumulates per image"
+        print(f"  {name}: seed {seeds}; {macs}; {done} of {len(group)} done")
+    for label, reason in whole.impossible:
+        print(f"  left out: {label}: {reason}")
+    if whole.missing_data:
+        print(f"  data missing: {whole.missing_data}")
+        return
+    pending = [point.run for point in whole.pending()]
+    for line in forecast.lines(pending, whole.store.read().records):
+        print(f"  {count(len(pending), 'run')} to do: {line}")

@@ -1,0 +1,4 @@
+"""All records of a results folder as one checked table, and the experiments that they belong to.
+
+Imports pandas, and of fracpool `settings` and `records`.
+"""

@@ -1,0 +1,1 @@
+"""Layers that compute several of a network's layers in one, on TensorFlow and CPUs."""

@@ -1,0 +1,151 @@
+"""Keras models from the plain data of `architecture`, and their starting state as a function of the seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from fracpool.settings import poolings
+from fracpool.settings.architecture import Layer, Network, dropout_rate, pool_at
+from fracpool.settings.schema import ModelSettings, OptimizerSettings, PoolSettings
+from fracpool.training.distortion import GREY, GrahamDistortion
+from fracpool.training.fused.batch_norm import FusedBatchNormalization
+from fracpool.training.fused.convolution import Convolution2D
+from fracpool.training.fused.normalized_pool import BatchStatistics, NormalizedPooling
+
+LEAKY_SLOPE = 1 / 3  # Graham's
+
+
+def build(
+    network: Network,
+    model: ModelSettings,
+    pool: PoolSettings,
+    synchronized: bool = False,
+    distorted_steps: int | None = None,
+) -> keras.Model:
+    """The network as an uncompiled model from images (n, height, width, channels) to logits (n, classes).
+
+    `synchronized` takes the statistics of batch norm over all replicas; `distorted_steps` is how many steps of
+    training distort their images, where the model does (None: all).
+    """
+    first = network.layers[0]
+    inputs = keras.Input((first.height, first.width, first.channels))
+    outputs = inputs
+    before = first
+    joined = _joined(network, model, pool)
+    for layer in network.layers[1:]:
+        if layer.name in joined:
+            made = _joined_layer(layer, model, pool)
+        else:
+            made = _keras_layer(layer, before, model, pool, synchronized, distorted_steps)
+        outputs = made(outputs)
+        before = layer
+    return keras.Model(inputs, outputs)
+
+
+def _joined(network: Network, model: ModelSettings, pool: PoolSettings) -> set[str]:
+    """Names of the layers that `normalized_pool` computes together: fused batch norm, FMP and leaky ReLU in a row."""
+    regions_drawn = pool.kind == "fmp" and pool.regions_per != "run"
+    if not (model.batch_norm_fused and model.activation == "leaky_relu" and regions_drawn):
+        return set()
+    together = ["batch_norm", "pool", "activation"]
+    rows = (network.layers[first : first + 3] for first in range(len(network.layers)))
+    return {layer.name for row in rows if [layer.kind for layer in row] == together for layer in row}
+
+
+def _joined_layer(layer: Layer, model: ModelSettings, pool: PoolSettings) -> keras.Layer:
+    match layer.kind:
+        case "batch_norm":
+            return BatchStatistics(momentum=model.batch_norm_momentum, name=layer.name)
+        case "pool":
+            drawn = poolings.of(pool).layer(pool_at(model, pool, _number(layer)), layer.name, 0)
+            return NormalizedPooling(drawn, LEAKY_SLOPE, layer.name)
+    return keras.layers.Identity(name=layer.name)  # the activation, which the pool has applied
+
+
+def _keras_layer(
+    layer: Layer,
+    before: Layer,
+    model: ModelSettings,
+    pool: PoolSettings,
+    synchronized: bool,
+    distorted_steps: int | None,
+) -> keras.Layer:
+    layers, name = keras.layers, layer.name
+    match layer.kind:
+        case "centre":
+            return layers.Rescaling(255 / GREY, -1, name=name)
+        case "distort":
+            return GrahamDistortion(distorted_steps, seed=0, name=name)
+        case "pad":
+            return layers.ZeroPadding2D(_margins(before, layer), name=name)
+        case "conv":
+            padding = "same" if layer.height == before.height else "valid"
+            kind = Convolution2D if model.batch_norm_fused else layers.Conv2D
+            return kind(layer.units, layer.kernel, padding=padding, name=name)
+        case "batch_norm":
+            momentum = model.batch_norm_momentum
+            if model.batch_norm_fused:
+                return FusedBatchNormalization(momentum=momentum, name=name)
+            return layers.BatchNormalization(momentum=momentum, synchronized=synchronized, name=name)
+        case "activation" if model.activation == "leaky_relu":
+            return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
+        case "activation":
+            return layers.Activation(model.activation, name=name)
+        case "dropout" if name.startswith("dense"):
+            return layers.Dropout(model.dense_dropout, seed=0, name=name)
+        case "dropout":
+            whole = (1, 1, 1, None) if model.dropout_ramp else None  # Graham drops a filter for all of a batch
+            return layers.Dropout(dropout_rate(model, _number(layer)), noise_shape=whole, seed=0, name=name)
+        case "pool":
+            return poolings.of(pool).layer(pool_at(model, pool, _number(layer)), name, 0)
+        case "flatten":
+            return layers.Flatten(name=name)
+        case "dense":
+            return layers.Dense(layer.units, name=name)
+    raise ValueError(f"layer {name}: unknown kind {layer.kind!r}")
+
+
+def _number(layer: Layer) -> int:
+    """Of the convolution that a layer belongs to: 3 for pool3."""
+    return int(layer.name.removeprefix(layer.kind))
+
+
+def with_even_regions(
+    trained: keras.Model, network: Network, model: ModelSettings, pool: PoolSettings
+) -> keras.Model | None:
+    """The same network with the same weights, pooling over even regions in place of drawn ones; None where the
+    pooling has no such form."""
+    even_layer = poolings.of(pool).even_layer
+    if even_layer is None:
+        return None
+    outputs = trained.inputs[0]
+    joined = _joined(network, model, pool)
+    for layer in network.layers[1:]:
+        if layer.kind == "pool":
+            made = even_layer(pool_at(model, pool, _number(layer)), f"{layer.name}_even", 0)
+            outputs = (NormalizedPooling(made, LEAKY_SLOPE, made.name) if layer.name in joined else made)(outputs)
+        else:
+            outputs = trained.get_layer(layer.name)(outputs)
+    return keras.Model(trained.inputs[0], outputs)
+
+
+def _margins(before: Layer, after: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
+    rows, columns = after.height - before.height, after.width - before.width
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+
+
+def optimizer(settings: OptimizerSettings, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
+    rate: Any = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps_per_epoch * epochs)
+    elif settings.schedule == "exponential":
+        rate = keras.optimizers.schedules.ExponentialDecay(
+            rate, steps_per_epoch, float(np.exp(-settings.decay)), staircase=True
+        )
+    average = {"use_ema": settings.average > 0, "ema_momentum": settings.average}
+    if settings.name == "adam":
+        return keras.optimizers.Adam(rate, **average)
+    return keras.optimizers.SGD(rate, momentum=settings.momentum, nesterov=settings.momentum > 0, **average)

@@ -1,0 +1,94 @@
+"""The compiled model of a variant, which serves all seeds that follow one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from fracpool.settings import datasets, poolings
+from fracpool.settings.architecture import Network
+from fracpool.settings.identity import variant_id
+from fracpool.settings.schema import Settings
+from fracpool.training import devices, keras_network
+from fracpool.training.batches import TrainingBatches
+from fracpool.training.state import initialise
+
+
+@dataclass
+class Program:
+    """A compiled model, the variant it was compiled for and the data it trains on.
+
+    Attributes:
+        tested: Shares the weights and tests them, on one device.
+        even: The same, pooling without chance; None where there is nothing to pool by chance.
+        step_of_all: The compiled step of seeds that train together; None before they do.
+    """
+
+    variant_id: str
+    arrays: datasets.Arrays
+    examples: int
+    batches: TrainingBatches
+    model: keras.Model
+    tested: keras.Model
+    even: keras.Model | None
+    step_of_all: Callable[..., Any] | None = None
+
+    def serves(self, wanted: str, arrays: datasets.Arrays) -> bool:
+        return self.variant_id == wanted and self.arrays is arrays
+
+
+_program: Program | None = None
+
+
+def program_for(settings: Settings, network: Network, arrays: datasets.Arrays) -> Program:
+    global _program
+    wanted = variant_id(settings)
+    if _program is None or not _program.serves(wanted, arrays):
+        if _program is not None:
+            forget_program()
+        examples, batch = training_examples(settings, len(arrays.train_images)), settings.budget.batch_size
+        steps, budget = -(-examples // batch), settings.budget
+        distorted = (budget.epochs - budget.plain_epochs) * steps
+        mirrored = settings.trainer.strategy == "mirrored"
+        with devices.scope(settings.trainer):
+            model = keras_network.build(network, settings.model, settings.pool, mirrored, distorted)
+            model.compile(
+                optimizer=keras_network.optimizer(settings.optimizer, steps, budget.epochs),
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+                jit_compile=keras.backend.backend() == "jax",  # TensorFlow on CPUs: oneDNN convolves faster than XLA
+            )
+            model.optimizer.build(model.trainable_variables)
+        tested = keras.Model(model.inputs[0], model.outputs[0]) if mirrored else model
+        stochastic = poolings.of(settings.pool).stochastic(settings.pool)
+        even = keras_network.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
+        _program = Program(wanted, arrays, examples, TrainingBatches(arrays, examples, batch), model, tested, even)
+    initialise(_program.model, settings.seed)
+    return _program
+
+
+def forget_program() -> None:
+    """Frees the program."""
+    global _program
+    _program = None
+    if keras.backend.backend() == "tensorflow":
+        _forget_gradients()
+    keras.backend.clear_session()  # which collects garbage
+
+
+def _forget_gradients() -> None:
+    """TensorFlow registers the gradient of each `tf.custom_gradient` that a graph was traced with, by a name of its
+    own, and never takes it off again; with it stays the whole graph, so it is taken off here."""
+    from tensorflow.python.framework.ops import gradient_registry
+
+    registered = gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
+
+
+def training_examples(settings: Settings, available: int) -> int:
+    wanted = settings.budget.train_examples
+    return available if wanted is None else wanted

@@ -1,0 +1,123 @@
+"""The state of a Keras model that training starts from, changes and keeps: weights, random streams, averages."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from fracpool.pooling.fractional_max import KeptRegions
+
+NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for a few thousand replicas
+TRAINING = 0  # the use of random streams; test passes use the number of their epoch, from 1
+
+
+def initialise(model: keras.Model, seed: int) -> None:
+    """Sets a compiled model to the state in which training with this seed starts.
+
+    Each variable is drawn from (seed, its own name) alone: a model can be used for one seed after another,
+    and networks that share layer names and shapes start equal under equal seeds. Kernels are Glorot uniform,
+    as Keras' default; streams of randomness start at their own seed; optimizer slots are zero.
+    """
+    for layer in model.layers:
+        if isinstance(layer, KeptRegions):
+            layer.draw(np.random.default_rng([seed, zlib.crc32(layer.name.encode())]))
+            continue
+        for variable in layer.weights:
+            variable.assign(_initial_value(variable, f"{layer.name}/{variable.name}", seed))
+    for name, stream in random_streams(model).items():
+        set_stream(stream, _stream_start(name, seed, TRAINING))
+    for variable in model.optimizer.variables:
+        if variable.name != "learning_rate":
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+
+
+def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:
+    shape = tuple(variable.shape)
+    match variable.name:
+        case "kernel":
+            receptive = int(np.prod(shape[:-2]))
+            limit = np.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
+            draws = np.random.default_rng([seed, zlib.crc32(path.encode())])
+            return draws.uniform(-limit, limit, shape).astype(np.float32)
+        case "gamma" | "moving_variance":
+            return np.ones(shape, np.float32)
+        case "bias" | "beta" | "moving_mean" | "mask":
+            return np.zeros(shape, np.float32)
+        case "done":  # steps that distorted their images
+            return np.zeros(shape, np.int32)
+        case "proportion":  # of the maximum in a mixed pool
+            return np.full(shape, 0.5, np.float32)
+    raise ValueError(f"variable {path}: no initial value is defined for it")
+
+
+def random_streams(model: keras.Model) -> dict[str, Any]:
+    """The state variables of all SeedGenerators of a model, by layer name."""
+    return {
+        layer.name: layer.seed_generator.state
+        for layer in model.layers
+        if getattr(layer, "seed_generator", None) is not None
+    }
+
+
+@contextmanager
+def test_streams(model: keras.Model, seed: int, epoch: int) -> Iterator[None]:
+    """Random streams of their own for test passes after an epoch: testing does not change the training."""
+    streams = random_streams(model)
+    before = {name: stream.numpy() for name, stream in streams.items()}
+    for name, stream in streams.items():
+        set_stream(stream, _stream_start(name, seed, epoch))
+    try:
+        yield
+    finally:
+        for name, stream in streams.items():
+            set_stream(stream, before[name])
+
+
+def set_stream(stream: Any, state: np.ndarray) -> None:
+    """Sets a stream to a state; where a model is mirrored, each replica to one of its own, which follows from it."""
+    copies = getattr(stream.value, "values", None)
+    for replica, copy in enumerate(copies if isinstance(copies, tuple) else [stream]):
+        copy.assign([(int(state[0]) + replica * NEXT_REPLICA) % 2**31, int(state[1])])
+
+
+def _stream_start(name: str, seed: int, use: int) -> np.ndarray:
+    """State of a Keras SeedGenerator (seed, counter), drawn from (seed, layer's name, what it is used for)."""
+    drawn = np.random.SeedSequence([seed, zlib.crc32(name.encode()), use]).generate_state(1)[0]
+    return np.array([drawn >> 1, 0], np.uint32)
+
+
+def state_variables(model: keras.Model) -> list[Any]:
+    """Everything that training changes, in a fixed order: weights, optimizer slots, random streams."""
+    return [*model.weights, *model.optimizer.variables, *random_streams(model).values()]
+
+
+@contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """The running averages of the weights in their place; the weights themselves where none are kept.
+
+    The statistics of batch norm stay those of the weights themselves.
+    """
+    if not model.optimizer.use_ema:
+        yield
+        return
+    kept = [variable.numpy() for variable in model.trainable_variables]
+    take_averages(model)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, kept, strict=True):
+            variable.assign(value)
+
+
+def take_averages(model: keras.Model) -> None:
+    """Ends training: the weights become their running averages, where the optimizer keeps such."""
+    if not model.optimizer.use_ema:
+        return
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        variable.assign(variable.numpy())  # its own copy: JAX frees the arrays that a compiled test pass takes

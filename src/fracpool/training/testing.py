@@ -1,0 +1,99 @@
+"""Test passes: one, the average of several, and one without chance; what they score and what is kept."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from fracpool.settings import datasets
+from fracpool.settings.check import test_passes
+from fracpool.settings.schema import Settings
+from fracpool.training.program import Program
+from fracpool.training.state import test_streams
+
+TEST_BATCH = 500
+
+
+def test_pass(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Class probabilities (n, classes) float32 of one pass. Regions of FMP are drawn anew for each batch."""
+    logits = [
+        model.predict_on_batch(images[start : start + TEST_BATCH].astype(np.float32) / 255.0)
+        for start in range(0, len(images), TEST_BATCH)
+    ]
+    shifted = np.concatenate(logits).astype(np.float32)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_label, 1e-12)).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def final_test(
+    program: Program,
+    settings: Settings,
+    arrays: datasets.Arrays,
+    history: list[dict[str, float]],
+    tested: np.ndarray | None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any], float]:
+    """Predictions, metrics and seconds of the final test: one pass, and the average of `repeats` passes.
+
+    The one pass is that after the last epoch (`tested`), or the same again where further passes follow it. The
+    average sums probabilities, as Graham's repeat tests do; with `test_shift` the images move from pass to pass. A
+    deterministic pass, over even regions, stands beside.
+    """
+    began = time.perf_counter()
+    model = program.tested
+    repeats, shift = test_passes(settings)
+    labels = arrays.test_labels
+    with test_streams(model, settings.seed, settings.budget.epochs):
+        known = tested if repeats == 1 else None
+        total = one_pass = test_pass(model, arrays.test_images) if known is None else known
+        by_repeats = {"1": score(one_pass, labels)[1]}
+        for number, move in enumerate(_moves(shift, repeats)[1:], start=2):
+            total = total + test_pass(model, moved(arrays.test_images, *move))
+            if number == repeats or number & (number - 1) == 0:
+                by_repeats[str(number)] = score(total / number, labels)[1]
+    loss, accuracy = score(one_pass, labels)
+    even = one_pass if program.even is None else test_pass(program.even, arrays.test_images)
+    metrics = {
+        "test_accuracy": accuracy,
+        "test_error": 1 - accuracy,
+        "test_loss": loss,
+        "averaged_accuracy": by_repeats[str(repeats)],
+        "accuracy_by_repeats": by_repeats,
+        "repeats": repeats,
+        "deterministic_accuracy": score(even, labels)[1],
+        "train_loss": history[-1]["train_loss"],
+    }
+    predictions = {"one_pass": one_pass, "averaged": total / repeats, "deterministic": even}
+    kept = {name: _as_kept(settings.predictions, array) for name, array in predictions.items()} | {"labels": labels}
+    return kept, metrics, time.perf_counter() - began
+
+
+def _moves(furthest: int, count: int) -> list[tuple[int, int]]:
+    """Rows and columns to move images by, one pair per pass: none, then the nearest first; all none for 0."""
+    line = range(-furthest, furthest + 1)
+    nearest = sorted(((i, j) for i in line for j in line), key=lambda move: (move[0] ** 2 + move[1] ** 2, move))
+    return nearest[:count] if furthest else nearest * count
+
+
+def moved(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The images (n, height, width, channels) moved down and to the right, with 0 where nothing comes in."""
+    top, bottom, left, right = max(rows, 0), max(-rows, 0), max(columns, 0), max(-columns, 0)
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    return padded[:, bottom : bottom + height, right : right + width]
+
+
+def _as_kept(form: str, probabilities: np.ndarray) -> np.ndarray:
+    """What a record keeps of (images, classes) probabilities: them, or the most probable class of each image."""
+    if form == "probabilities":
+        return probabilities.astype(np.float16)
+    return probabilities.argmax(axis=1).astype(np.uint8)

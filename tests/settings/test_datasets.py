@@ -1,0 +1,104 @@
+"""The data: always the same split, the same order for a seed, and a clear word when they are missing."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fracpool.settings import datasets
+from fracpool.settings.refusal import SettingsError
+from fracpool.settings.schema import DatasetSettings
+from fracpool.training.batches import TrainingBatches
+
+SAMPLE = DatasetSettings("mnist5k")
+TFDS = os.environ.get("TFDS_DATA_DIR")
+
+
+def test_the_sample_is_split_by_class():
+    arrays = datasets.load(SAMPLE)
+    assert (arrays.train_images.shape, arrays.train_images.dtype) == ((4000, 28, 28, 1), np.uint8)
+    assert arrays.test_images.shape == (1000, 28, 28, 1)
+    assert np.bincount(arrays.train_labels).tolist() == [400] * 10
+    assert np.bincount(arrays.test_labels).tolist() == [100] * 10
+    assert arrays.train_images.max() == 255
+    assert arrays.content_hash == "6f1dec24eae41a25"
+
+
+def test_no_image_is_in_both_parts():
+    arrays = datasets.load(SAMPLE)
+    train = {image.tobytes() for image in arrays.train_images}
+    assert not train & {image.tobytes() for image in arrays.test_images}
+
+
+def test_held_out_images_are_tested_on_and_not_trained_on():
+    settings = DatasetSettings("mnist5k", held_out=600)
+    whole, split = datasets.load(SAMPLE), datasets.load(settings)
+    known = datasets.describe(settings)
+    assert (known.train_examples, known.test_examples) == (3400, 600)
+    assert (len(split.train_images), len(split.test_images)) == (3400, 600)
+    together = np.concatenate([split.train_images, split.test_images])
+    assert sorted(i.tobytes() for i in together) == sorted(i.tobytes() for i in whole.train_images)
+    pairs = dict(zip((i.tobytes() for i in whole.train_images), whole.train_labels, strict=True))
+    assert [pairs[image.tobytes()] for image in split.test_images] == split.test_labels.tolist()
+    assert datasets.load(settings) is split
+
+
+def labels_of(seed: int, first_epoch: int, batches: int, examples: int = 50) -> list[list[int]]:
+    made = TrainingBatches(datasets.load(SAMPLE), examples, 20).of(seed, first_epoch)
+    return [labels.numpy().tolist() for _, labels in made.take(batches)]
+
+
+def test_the_order_follows_from_seed_and_epoch():
+    assert labels_of(3, 0, 6) == labels_of(3, 0, 6)
+    assert labels_of(3, 0, 3) != labels_of(4, 0, 3)
+    assert labels_of(3, 0, 6)[3:] == labels_of(3, 1, 3)
+    assert labels_of(3, 0, 3) != labels_of(3, 1, 3)
+
+
+def test_each_epoch_sees_each_image_once():
+    arrays = datasets.load(SAMPLE)
+    made = TrainingBatches(arrays, 4000, 300).of(0, 0)
+    batches = list(made.take(14).as_numpy_iterator())
+    assert [len(labels) for _, labels in batches] == [300] * 13 + [100]
+    images = np.concatenate([images for images, _ in batches])
+    assert images.max() == 1.0
+    seen = sorted(np.round(image * 255).astype(np.uint8).tobytes() for image in images)
+    assert seen == sorted(image.tobytes() for image in arrays.train_images)
+
+
+def test_missing_data_name_the_ways_out(tmp_path, monkeypatch):
+    settings = DatasetSettings("cifar10", data_dir=str(tmp_path))
+    assert "cifar10 3.0.2 is not in" in datasets.missing(settings)
+    assert str(tmp_path) not in datasets.missing(settings)  # it goes into reports
+    with pytest.raises(SettingsError, match=r"TFDS_DATA_DIR.*network.*mnist5k"):
+        datasets.obtain(settings)
+
+
+def test_the_environment_and_the_override_choose_the_folder(tmp_path, monkeypatch):
+    def refused(settings: DatasetSettings) -> str:
+        with pytest.raises(SettingsError) as refusal:
+            datasets.obtain(settings)
+        return str(refusal.value)
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "environment"))
+    assert str(tmp_path / "environment") in refused(DatasetSettings("mnist"))
+    assert str(tmp_path / "override") in refused(DatasetSettings("mnist", data_dir=str(tmp_path / "override")))
+
+
+@pytest.mark.skipif(not TFDS or not (Path(TFDS) / "mnist").is_dir(), reason="TFDS_DATA_DIR has no MNIST")
+def test_mnist_through_tfds():
+    settings = DatasetSettings("mnist")
+    assert datasets.missing(settings) is None
+    arrays = datasets.load(settings)
+    assert arrays.train_images.shape == (60_000, 28, 28, 1)
+    assert np.bincount(arrays.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert len(datasets.fingerprint(settings)) == 16
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TFDS or not (Path(TFDS) / "cifar10").is_dir(), reason="TFDS_DATA_DIR has no CIFAR-10")
+def test_cifar10_through_tfds():
+    arrays = datasets.load(DatasetSettings("cifar10"))
+    assert arrays.train_images.shape == (50_000, 32, 32, 3)
+    assert np.bincount(arrays.test_labels).tolist() == [1000] * 10
