@@ -15,7 +15,7 @@ from typing import Any
 
 from fracpool.command_line import BAD_INPUT, Parser
 from fracpool.records import run_claim
-from fracpool.records.plain_text import text
+from fracpool.records.plain_text import cut, text
 from fracpool.records.record import Record, RecordError
 from fracpool.records.store import Store, list_dir
 from fracpool.records.unfinished import FILE, history
@@ -128,9 +128,7 @@ def _progress(store: Store, run: str) -> str:
 
 
 def _reason(record: Record) -> str:
-    error = record.data.get("error")
-    message = error.get("message", "") if isinstance(error, Mapping) else error or ""
-    return text(f"{record.run_id}  {record.status}: {message}")
+    return text(f"{record.run_id}  {record.status}: {record.error}")
 
 
 def _counts(what: Counter[str] | str) -> str:
@@ -140,8 +138,7 @@ def _counts(what: Counter[str] | str) -> str:
 
 
 def _indented(lines: Sequence[str], most: int) -> list[str]:
-    more = [f"… and {len(lines) - most} more"] if len(lines) > most else []
-    return [f"  {line}" for line in (*lines[:most], *more)]
+    return [f"  {line}" for line in cut(lines, most)]
 
 
 def folders(path: Path) -> list[Path]:

@@ -92,10 +92,23 @@ assert np.allclose(parallel, single, rtol=1e-5), (parallel, single)
 """
 
 
-def run(backend: str, *command: str) -> str:
+WITHOUT_TENSORFLOW = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "tensorflow_datasets"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def run(backend: str, *command: str, first_on_path: Path | None = None) -> str:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: it is the optional extra fracpool[{backend}]")
-    path = os.pathsep.join([str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    before = [str(first_on_path)] if first_on_path else []
+    path = os.pathsep.join([*before, str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": path}
     done = subprocess.run([sys.executable, *command], env=environment, cwd=TESTS.parent, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
@@ -119,8 +132,15 @@ def test_on_jax_two_devices_with_parts_of_each_batch_train_as_one_does():
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_sweep_trains_on_each_backend_and_its_runs_are_runs_of_their_own(backend, train, folder):
+    """There, from command to record to report, as if TensorFlow were not installed."""
+    without = folder / "without"
+    without.mkdir()
+    (without / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
     sweep = ["-m", *TINY, "pool=max,fmp", "model.dropout=0.1", "optimizer.average=0.9", NO_REPORT]
-    run(backend, "-m", "fracpool.train", *sweep, f"results_dir={folder / 'results'}")
+    arguments = [*sweep, f"results_dir={folder / 'results'}"]
+    for _ in range(2):  # the second finds the records
+        run(backend, "-m", "fracpool.train", *arguments, first_on_path=without)
+    run(backend, "-m", "fracpool.report", str(folder / "results" / "mine"), first_on_path=without)
     assert train(*sweep).code == 0  # on TensorFlow, in this process
     records = Store(folder / "results" / "mine").read().records
     assert {record.status for record in records} == {"completed"}

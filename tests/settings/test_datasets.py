@@ -1,4 +1,4 @@
-"""The data: always the same split, the same order for a seed, and a clear word when they are missing."""
+"""The data: always the same split, and a clear word when they are missing."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 from fracpool.settings import datasets
 from fracpool.settings.refusal import SettingsError
 from fracpool.settings.schema import DatasetSettings
-from fracpool.training.batches import TrainingBatches
 
 SAMPLE = DatasetSettings("mnist5k")
 TFDS = os.environ.get("TFDS_DATA_DIR")
@@ -44,29 +43,6 @@ def test_held_out_images_are_tested_on_and_not_trained_on():
     assert datasets.load(settings) is split
 
 
-def labels_of(seed: int, first_epoch: int, batches: int, examples: int = 50) -> list[list[int]]:
-    made = TrainingBatches(datasets.load(SAMPLE), examples, 20).of(seed, first_epoch)
-    return [labels.numpy().tolist() for _, labels in made.take(batches)]
-
-
-def test_the_order_follows_from_seed_and_epoch():
-    assert labels_of(3, 0, 6) == labels_of(3, 0, 6)
-    assert labels_of(3, 0, 3) != labels_of(4, 0, 3)
-    assert labels_of(3, 0, 6)[3:] == labels_of(3, 1, 3)
-    assert labels_of(3, 0, 3) != labels_of(3, 1, 3)
-
-
-def test_each_epoch_sees_each_image_once():
-    arrays = datasets.load(SAMPLE)
-    made = TrainingBatches(arrays, 4000, 300).of(0, 0)
-    batches = list(made.take(14).as_numpy_iterator())
-    assert [len(labels) for _, labels in batches] == [300] * 13 + [100]
-    images = np.concatenate([images for images, _ in batches])
-    assert images.max() == 1.0
-    seen = sorted(np.round(image * 255).astype(np.uint8).tobytes() for image in images)
-    assert seen == sorted(image.tobytes() for image in arrays.train_images)
-
-
 def test_missing_data_name_the_ways_out(tmp_path, monkeypatch):
     settings = DatasetSettings("cifar10", data_dir=str(tmp_path))
     assert "cifar10 3.0.2 is not in" in datasets.missing(settings)
@@ -87,13 +63,18 @@ def test_the_environment_and_the_override_choose_the_folder(tmp_path, monkeypatc
 
 
 @pytest.mark.skipif(not TFDS or not (Path(TFDS) / "mnist").is_dir(), reason="TFDS_DATA_DIR has no MNIST")
-def test_mnist_through_tfds():
+def test_mnist_through_tfds(tmp_path, monkeypatch):
+    """Decoded, and read back from the cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     settings = DatasetSettings("mnist")
     assert datasets.missing(settings) is None
     arrays = datasets.load(settings)
     assert arrays.train_images.shape == (60_000, 28, 28, 1)
     assert np.bincount(arrays.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert len(datasets.fingerprint(settings)) == 16
+    (kept,) = (tmp_path / "fracpool").iterdir()
+    assert kept.name == f"mnist-3.0.1-{datasets.fingerprint(settings)}"
+    assert np.array_equal(np.load(kept / "train_images.npy"), arrays.train_images)
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ from fracpool.records.store import Store
 from fracpool.settings.schema import Settings
 from fracpool.sweep import job
 from fracpool.sweep.planned_run import plan
-from fracpool.sweep.sweep_file import NO_REPORT
 from fracpool.sweep.progress import RunReporter as Reporter
+from fracpool.sweep.sweep_file import NO_REPORT
 
 
 def settings(folder: Path, **pool) -> Settings:

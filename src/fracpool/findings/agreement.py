@@ -1,7 +1,7 @@
 """Several results folders side by side: what each has, and whether they agree within their intervals.
 
 A line of the comparison is a variant's accuracy or a part of a finding. Each folder that has it is held against the
-first that has it: they agree if the 95 % interval of the difference (`estimates.apart`) contains 0, and cannot be
+first that has it: they agree if the 95 % interval of the difference (`statistics.apart`) contains 0, and cannot be
 told where one of them has no interval, unless the two are equal. Sizes and checks, which have no interval, agree if
 they come to the same verdict.
 """
@@ -16,9 +16,11 @@ from typing import Any
 
 from fracpool.findings import statistics, verdicts
 from fracpool.findings.rules.part import NOT_RUN, Part
+from fracpool.findings.scores import by_seed, over_seeds
 from fracpool.findings.statistics import Estimate, difference_text, interval_text
 from fracpool.findings.verdicts import Finding
 from fracpool.records.plain_text import count, cut, text
+from fracpool.records.record import Record
 from fracpool.settings.names import distinct_names, flatten
 from fracpool.table import results as tables
 from fracpool.table.experiment import natural
@@ -180,12 +182,11 @@ def _variant_lines(read: Sequence[Results]) -> list[Line]:
 
 def _accuracies(results: Results) -> dict[str, Estimate]:
     """By variant id: test accuracy over seeds. A seed with two records (of other data) is not used."""
-    runs = results.runs[(results.runs["status"] == "completed") & results.runs["test_accuracy"].notna()]
-    runs = runs.drop_duplicates(["variant_id", "seed"], keep=False).sort_values("seed")
-    return {
-        str(variant): statistics.estimate(found["test_accuracy"].to_numpy())
-        for variant, found in runs.groupby("variant_id")
-    }
+    of_variant: dict[str, list[Record]] = {}
+    for row in results.runs.itertuples():
+        of_variant.setdefault(str(row.variant_id), []).append(results.records[str(row.run_id)])
+    found = {variant: by_seed(records)[0] for variant, records in of_variant.items()}
+    return {variant: over_seeds(accuracies) for variant, accuracies in found.items() if accuracies}
 
 
 def _line(name: str, values: Sequence[Estimate | None], words: Any) -> Line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from fracpool.findings import statistics
 from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import text
-from fracpool.records.record import RecordError
+from fracpool.records.record import Record, RecordError
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, number
@@ -61,29 +61,37 @@ def scores(
     results: Results, experiment: Experiment, variant: Variant, at: int | str = "end", metric: str = "test_accuracy"
 ) -> tuple[dict[int, float], list[str]]:
     """Accuracy by seed of a variant's completed runs, and a note for each run that is left out."""
+    found, notes = by_seed(results.records_of(experiment, variant), at, metric)
+    return found, [text(f"{variant.name}, {note.replace(f'{results.root}/', '')}") for note in notes]
+
+
+def by_seed(
+    records: Iterable[Record], at: int | str = "end", metric: str = "test_accuracy"
+) -> tuple[dict[int, float], list[str]]:
+    """Accuracy by seed of completed runs of one variant, and a note for each run that is left out."""
     found: dict[int, float] = {}
     notes: list[str] = []
     doubled: set[int] = set()
-    for record in results.records_of(experiment, variant):
+    for record in records:
         seed = int(record.data["seed"])
         if record.status != "completed":
-            notes.append(f"{variant.name}, seed {seed}: {record.status}")
+            notes.append(f"seed {seed}: {record.status}")
             continue
         try:
             value = _score(record, at, metric)
         except RecordError as error:
-            notes.append(f"{variant.name}, seed {seed}: {text(str(error).replace(f'{results.root}/', ''))}")
+            notes.append(f"seed {seed}: {error}")
             continue
         if seed in found:
             doubled.add(seed)
         found[seed] = value
     for seed in sorted(doubled):
         del found[seed]
-        notes.append(f"{variant.name}, seed {seed}: two records in one sweep, neither is used")
+        notes.append(f"seed {seed}: two records in one sweep, neither is used")
     return found, notes
 
 
-def _score(record: Any, at: int | str, metric: str) -> float:
+def _score(record: Record, at: int | str, metric: str) -> float:
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}")
     if at == "end":
@@ -131,13 +139,17 @@ def histories(results: Results, experiment: Experiment, variant: Variant) -> dic
     return found
 
 
+def over_seeds(found: Mapping[int, float]) -> Estimate:
+    return statistics.estimate([found[seed] for seed in sorted(found)])
+
+
 def ending(results: Results, experiment: Experiment) -> list[tuple[Variant, Estimate]]:
     """The variants with finished runs, and their accuracy at the end over seeds."""
     found = []
     for variant in experiment.variants:
         if variant.settings.get("task") == "gradient":
             continue
-        by_seed, _ = scores(results, experiment, variant)
-        if by_seed:
-            found.append((variant, statistics.estimate([by_seed[seed] for seed in sorted(by_seed)])))
+        accuracies, _ = scores(results, experiment, variant)
+        if accuracies:
+            found.append((variant, over_seeds(accuracies)))
     return found

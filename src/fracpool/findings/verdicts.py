@@ -12,10 +12,10 @@ A finding is data in `experiments/NAME.yaml`, under `experiment.findings`, by it
           …                        # the margin and other fields of the kind
           counts: true             # false: judged and shown, but no part of the verdict ("when", "why")
 
-The kinds and their rules are in `fracpool.findings.rules`. The p-values of the parts that count are corrected together (Holm),
-and so are those of the parts that do not. A part that they leave open is inconclusive and tells how many seeds the
-seen spread asks for. A finding is not reproduced if a counted part is not; reproduced if all are; not run if nothing
-that counts was run; else inconclusive.
+The kinds and their rules are in `fracpool.findings.rules`. The p-values of the parts that count are corrected together
+(Holm), and so are those of the parts that do not. A part that they leave open is inconclusive and tells how many seeds
+the seen spread asks for. A finding is not reproduced if a counted part is not; reproduced if all are; not run if
+nothing that counts was run; else inconclusive.
 """
 
 from __future__ import annotations

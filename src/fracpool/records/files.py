@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 LEFTOVER_SECONDS = 3600.0  # no file takes as long to write
 
@@ -24,34 +26,39 @@ def write_durably(path: Path, content: bytes) -> str:
     """Writes and flushes a file to disk; returns its SHA-256."""
     with open(path, "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        _flush(file)
     return hashlib.sha256(content).hexdigest()
 
 
-def replace_durably(target: Path, content: bytes) -> None:
-    """Writes a file beside, flushed to disk, and puts it in its place in one step."""
-    hidden = target.parent / f".{target.stem}.{os.getpid()}"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(hidden, content)
-        os.replace(hidden, target)
-    finally:
-        with contextlib.suppress(OSError):
-            hidden.unlink()
+def write_file(path: Path, content: str | bytes | Callable[[IO[bytes]], object], durably: bool = False) -> None:
+    """Replaces a file in one step: no reader sees half of it, and a link in its place is replaced, not followed.
 
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Replaces a file in one step: no reader sees half of it, and a link in its place is replaced, not followed."""
+    Args:
+        path: Where; its folder is made.
+        content: What, or a function that writes it into an open file.
+        durably: Whether it is flushed to disk before it takes its place.
+    """
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     hidden.unlink(missing_ok=True)
     try:
         with open(hidden, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
+            if durably:
+                _flush(file)
         os.replace(hidden, path)
     finally:
-        hidden.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            hidden.unlink(missing_ok=True)
     for left in path.parent.glob(f".{path.name}.*"):  # by processes that were killed while they wrote
         with contextlib.suppress(OSError):
             if time.time() - left.lstat().st_mtime > LEFTOVER_SECONDS:
                 left.unlink()
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 MOST_LISTED = 50
-
-
 LONGEST_TEXT = 300
 
 
@@ -32,9 +31,10 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def cut(lines: list[str]) -> list[str]:
-    more = len(lines) - MOST_LISTED
-    return lines if more <= 0 else [*lines[:MOST_LISTED], f"… and {more} more"]
+def cut(lines: Sequence[str], most: int = MOST_LISTED) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = [f"… and {len(lines) - most} more"] if len(lines) > most else []
+    return [*lines[:most], *more]
 
 
 def duration(seconds: float) -> str:

@@ -55,6 +55,12 @@ class Record:
     def status(self) -> str:
         return str(self.data["status"])
 
+    @property
+    def error(self) -> str:
+        """What a run says that failed or diverged; "" where it says nothing."""
+        error = self.data.get("error")
+        return str(error.get("message", "") if isinstance(error, Mapping) else error or "")
+
     def history(self) -> list[dict[str, float]]:
         """The learning curve: one dict per epoch with the keys HISTORY_COLUMNS (read once, to be left as it is)."""
         return self._history

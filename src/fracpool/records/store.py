@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from fracpool.records.files import StorageError, replace_durably, write_durably
+from fracpool.records.files import StorageError, write_durably, write_file
 from fracpool.records.record import (
     HISTORY_COLUMNS,
     HISTORY_FILE,
@@ -143,7 +143,7 @@ class Store:
         name = digest_of(labels)
         target = self.labels / f"{name}.npz"
         if not target.is_file():
-            replace_durably(target, _packed({"labels": labels}))
+            write_file(target, _packed({"labels": labels}), durably=True)
         apart = {name + MINUS_LABELS: array - labels for name, array in predictions.items() if name != "labels"}
         return _packed({**apart, LABELS_DIGEST: np.array(name)})
 
@@ -178,7 +178,7 @@ class Store:
         """Writes `sweeps/<experiment>.json`, replacing the file in one step."""
         target = self.sweeps / f"{experiment}.json"
         try:
-            replace_durably(target, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
+            write_file(target, _json_bytes({"schema": RECORD_SCHEMA, **sweep}), durably=True)
         except OSError as error:
             raise StorageError.about(target, error) from error
 

@@ -168,6 +168,4 @@ def _without_predictions(results: Results, experiment: Experiment) -> Iterator[R
 
 
 def _error_line(results: Results, run: str) -> str:
-    error = results.records[run].data.get("error")
-    message = error.get("message", "") if isinstance(error, Mapping) else error or ""
-    return text(f"{run}: {message}", 400)
+    return text(f"{run}: {results.records[run].error}", 400)

@@ -191,6 +191,8 @@ def _check_backend(backend: str, strategy: str) -> None:
 
 def _check_gradient(pool: PoolSettings) -> None:
     """What TensorFlow's op, which the task compares with, does not have."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise SettingsError("task=gradient: the package tensorflow is missing, whose op it checks; install it")
     require(pool.kind == "fmp", "pool", pool.kind, "fmp for task=gradient, which checks its gradient")
     require(pool.window is None, "pool.window", pool.window, "null for task=gradient")
     require(pool.regions_per == "batch", "pool.regions_per", pool.regions_per, "batch for task=gradient")

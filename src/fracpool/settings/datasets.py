@@ -11,12 +11,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from fracpool.settings import mnist5k, users_modules
+from fracpool.settings import decoded_cache, mnist5k, users_modules
+from fracpool.settings.arrays import Arrays
 from fracpool.settings.refusal import SettingsError, is_name, one_of, require
 from fracpool.settings.schema import DatasetSettings
 
@@ -32,23 +33,6 @@ class Dataset:
     test_examples: int
     version: str
     source: str
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """Images uint8 (n, height, width, channels), labels uint8 (n,), and the SHA-256 of all four."""
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-
-    @property
-    def content_hash(self) -> str:
-        whole = hashlib.sha256()
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            whole.update(np.ascontiguousarray(array).data)
-        return whole.hexdigest()[:16]
 
 
 DATASETS = {
@@ -141,13 +125,20 @@ def _load_sample(name: str, root: str) -> Arrays:
 
 
 def _load_tfds(name: str, root: str) -> Arrays:
+    dataset = DATASETS[name]
+    kept_as = f"{name}-{dataset.version}-{fingerprint(DatasetSettings(name, data_dir=root))}"
+    return decoded_cache.cached(kept_as, Path(root), partial(_decode, dataset, root))
+
+
+def _decode(dataset: Dataset, root: str) -> Arrays:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
-    dataset = DATASETS[name]
     halves = []
     for split in ("train", "test"):
-        loaded = tfds.load(f"{name}:{dataset.version}", split=split, data_dir=root, download=False, batch_size=-1)
+        loaded = tfds.load(
+            f"{dataset.name}:{dataset.version}", split=split, data_dir=root, download=False, batch_size=-1
+        )
         halves += [loaded["image"].numpy(), loaded["label"].numpy().astype(np.uint8)]
     return Arrays(*halves)
 

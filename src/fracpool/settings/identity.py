@@ -41,7 +41,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "budget": asdict(settings.budget),
         "repeats": passes,
         **({"test_shift": shift} if shift else {}),
-        **({"backend": backend} if backend != "tensorflow" else {}),
+        **({"backend": backend, "order": "numpy"} if backend != "tensorflow" else {}),  # of the images in an epoch
         **({"trainer": trainer_config(settings.trainer)} if settings.trainer.strategy != "single" else {}),
     }
 

@@ -32,7 +32,7 @@ class Outcome:
 def outcome_of(record: Record, skipped: bool, seconds: float) -> Outcome:
     data: dict[str, Any] = record.data
     error, accuracy = data.get("error"), data["metrics"].get("test_accuracy")
-    message = f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else ""
+    message = f"{error.get('type')}: {record.error}" if isinstance(error, dict) else ""
     return Outcome(
         run_id=record.run_id,
         label=text(data.get("label", "")),

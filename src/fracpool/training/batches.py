@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 
-from fracpool.settings.datasets import Arrays
+from fracpool.records import environment
+from fracpool.settings.arrays import Arrays
 
 
-class TrainingBatches:
-    """Endless batches for training: (float32 images in [0, 1], int labels).
+class TrainingBatches(Protocol):
+    """Endless batches for training: (float32 images in [0, 1], int32 labels).
 
     The order of an epoch depends on the seed and the number of the epoch alone, so that a run that goes on
     from epoch k sees what it would have seen. Training on part of the data takes the same part for all
     seeds, drawn once without regard to class.
-
-    TensorFlow keeps the functions of a tf.data pipeline until the process ends. So one pipeline serves run after
-    run, and reads where it starts from a variable.
     """
 
-    def __init__(self, arrays: Arrays, examples: int, batch_size: int) -> None:
+    def of(self, seed: int, first_epoch: int) -> Any:
+        """What Keras' fit takes for a run from an epoch on; it ends the one that was asked for before."""
+
+
+def training_batches(arrays: Arrays, examples: int, batch_size: int) -> TrainingBatches:
+    """The batches of so many examples, made by tf.data where Keras runs on TensorFlow, else by numpy."""
+    made = _TensorFlowBatches if environment.backend() == "tensorflow" else _NumpyBatches
+    return made(*part(arrays, examples), batch_size)
+
+
+class _TensorFlowBatches:
+    """By tf.data, whose functions TensorFlow keeps until the process ends. So one pipeline serves run after run, and
+    reads where it starts from a variable."""
+
+    def __init__(self, images_of_part: np.ndarray, labels_of_part: np.ndarray, batch_size: int) -> None:
         import tensorflow as tf
 
-        of_part, labels_of_part = part(arrays, examples)
+        examples = len(labels_of_part)
         with tf.device("CPU:0"):  # where tf.data works
-            images = tf.constant(of_part)
+            images = tf.constant(images_of_part)
             labels = tf.constant(labels_of_part.astype(np.int32))
             self._start = start = tf.Variable([0, 0], dtype=tf.int64)  # seed, first epoch
 
         def epoch_order(number: Any) -> Any:
-            of_epoch = _order(start[0], start[1] + number, examples)
+            of_epoch = _tensorflow_order(start[0], start[1] + number, examples)
             return tf.data.Dataset.from_tensor_slices(of_epoch).batch(batch_size)
 
         def gather(order: Any) -> Any:
@@ -42,9 +55,24 @@ class TrainingBatches:
         self._batches = batches.with_options(options)
 
     def of(self, seed: int, first_epoch: int) -> Any:
-        """The tf.data.Dataset of a run from an epoch on; it ends the one that was asked for before."""
         self._start.assign([seed, first_epoch])
         return self._batches
+
+
+class _NumpyBatches:
+    """By numpy, in a generator."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+        self._images, self._labels, self._batch_size = images, labels.astype(np.int32), batch_size
+
+    def of(self, seed: int, first_epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        examples, epoch = len(self._labels), first_epoch
+        while True:
+            of_epoch = order(seed, epoch, examples)
+            for start in range(0, examples, self._batch_size):
+                chosen = of_epoch[start : start + self._batch_size]
+                yield self._images[chosen].astype(np.float32) / np.float32(255), self._labels[chosen]
+            epoch += 1
 
 
 def part(arrays: Arrays, examples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,14 +85,20 @@ def part(arrays: Arrays, examples: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def order(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """The order (examples,) int32 in which `TrainingBatches` has the images in an epoch, counted from 0."""
+    """The order (examples,) in which a run has its images in an epoch, counted from 0.
+
+    TensorFlow's own generator draws it where Keras runs on TensorFlow, numpy's elsewhere; `settings.identity` tells
+    the two apart.
+    """
+    if environment.backend() != "tensorflow":
+        return np.random.default_rng([seed, epoch]).permutation(examples)
     import tensorflow as tf
 
     with tf.device("CPU:0"):
-        return np.asarray(_order(seed, epoch, examples))
+        return np.asarray(_tensorflow_order(seed, epoch, examples))
 
 
-def _order(seed: Any, epoch: Any, examples: int) -> Any:
+def _tensorflow_order(seed: Any, epoch: Any, examples: int) -> Any:
     import tensorflow as tf
 
     of_epoch = tf.cast(tf.stack([seed, epoch]), tf.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -11,9 +13,6 @@ from fracpool.settings import poolings
 from fracpool.settings.architecture import Layer, Network, dropout_rate, pool_at
 from fracpool.settings.schema import ModelSettings, OptimizerSettings, PoolSettings
 from fracpool.training.distortion import GREY, GrahamDistortion
-from fracpool.training.fused.batch_norm import FusedBatchNormalization
-from fracpool.training.fused.convolution import Convolution2D
-from fracpool.training.fused.normalized_pool import BatchStatistics, NormalizedPooling
 
 LEAKY_SLOPE = 1 / 3  # Graham's
 
@@ -58,10 +57,10 @@ def _joined(network: Network, model: ModelSettings, pool: PoolSettings) -> set[s
 def _joined_layer(layer: Layer, model: ModelSettings, pool: PoolSettings) -> keras.Layer:
     match layer.kind:
         case "batch_norm":
-            return BatchStatistics(momentum=model.batch_norm_momentum, name=layer.name)
+            return _fused("normalized_pool").BatchStatistics(momentum=model.batch_norm_momentum, name=layer.name)
         case "pool":
             drawn = poolings.of(pool).layer(pool_at(model, pool, _number(layer)), layer.name, 0)
-            return NormalizedPooling(drawn, LEAKY_SLOPE, layer.name)
+            return _fused("normalized_pool").NormalizedPooling(drawn, LEAKY_SLOPE, layer.name)
     return keras.layers.Identity(name=layer.name)  # the activation, which the pool has applied
 
 
@@ -83,12 +82,13 @@ def _keras_layer(
             return layers.ZeroPadding2D(_margins(before, layer), name=name)
         case "conv":
             padding = "same" if layer.height == before.height else "valid"
-            kind = Convolution2D if model.batch_norm_fused else layers.Conv2D
-            return kind(layer.units, layer.kernel, padding=padding, name=name)
+            if model.batch_norm_fused:
+                return _fused("convolution").Convolution2D(layer.units, layer.kernel, padding=padding, name=name)
+            return layers.Conv2D(layer.units, layer.kernel, padding=padding, name=name)
         case "batch_norm":
             momentum = model.batch_norm_momentum
             if model.batch_norm_fused:
-                return FusedBatchNormalization(momentum=momentum, name=name)
+                return _fused("batch_norm").FusedBatchNormalization(momentum=momentum, name=name)
             return layers.BatchNormalization(momentum=momentum, synchronized=synchronized, name=name)
         case "activation" if model.activation == "leaky_relu":
             return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
@@ -106,6 +106,11 @@ def _keras_layer(
         case "dense":
             return layers.Dense(layer.units, name=name)
     raise ValueError(f"layer {name}: unknown kind {layer.kind!r}")
+
+
+def _fused(name: str) -> ModuleType:
+    """A module of fused layers. They are TensorFlow's, which only a network that asks for them has to have."""
+    return importlib.import_module(f"fracpool.training.fused.{name}")
 
 
 def _number(layer: Layer) -> int:
@@ -126,7 +131,9 @@ def with_even_regions(
     for layer in network.layers[1:]:
         if layer.kind == "pool":
             made = even_layer(pool_at(model, pool, _number(layer)), f"{layer.name}_even", 0)
-            outputs = (NormalizedPooling(made, LEAKY_SLOPE, made.name) if layer.name in joined else made)(outputs)
+            if layer.name in joined:
+                made = _fused("normalized_pool").NormalizedPooling(made, LEAKY_SLOPE, made.name)
+            outputs = made(outputs)
         else:
             outputs = trained.get_layer(layer.name)(outputs)
     return keras.Model(trained.inputs[0], outputs)

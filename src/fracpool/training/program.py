@@ -13,7 +13,7 @@ from fracpool.settings.architecture import Network
 from fracpool.settings.identity import variant_id
 from fracpool.settings.schema import Settings
 from fracpool.training import devices, keras_network
-from fracpool.training.batches import TrainingBatches
+from fracpool.training.batches import TrainingBatches, training_batches
 from fracpool.training.state import initialise
 
 
@@ -65,7 +65,7 @@ def program_for(settings: Settings, network: Network, arrays: datasets.Arrays) -
         tested = keras.Model(model.inputs[0], model.outputs[0]) if mirrored else model
         stochastic = poolings.of(settings.pool).stochastic(settings.pool)
         even = keras_network.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
-        _program = Program(wanted, arrays, examples, TrainingBatches(arrays, examples, batch), model, tested, even)
+        _program = Program(wanted, arrays, examples, training_batches(arrays, examples, batch), model, tested, even)
     initialise(_program.model, settings.seed)
     return _program
 
