@@ -1,4 +1,4 @@
-"""The folders are the data flow: what may import what, read from the syntax trees. docs: CONTRIBUTING.md.
+"""The folders are the data flow: what may import what, read from the syntax trees (CONTRIBUTING.md).
 
 An import counts wherever it stands: at the top, inside a function, under TYPE_CHECKING, or as the name of a module in
 a string, by which it is loaded.
@@ -151,6 +151,13 @@ def test_pooling_stands_alone():
         if part(module) == "pooling" and ".ops." not in module:
             from_outside = {name.split(".")[0] for name in imported(file)} - standard_and_own
             assert from_outside <= set(sys.stdlib_module_names), module
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_the_picture_of_the_data_flow_shows_the_folders(document):
+    picture = (PACKAGE.parents[1] / document).read_text(encoding="utf-8").partition("configs/ + experiments/ →")[2]
+    shown = {word.rstrip("/") for line in picture.splitlines()[1:3] for word in line.split() if word.endswith("/")}
+    assert shown == set(FOLDERS)
 
 
 def test_the_wheel_has_every_folder():

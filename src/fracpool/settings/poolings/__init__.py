@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fracpool.pooling.sizes import output_size
 from fracpool.settings.poolings.kind import Pooling, nothing_to_check
-from fracpool.settings.poolings.own import own_pooling
+from fracpool.settings.poolings.users_pooling import own_pooling
 
 if TYPE_CHECKING:
     from fracpool.settings.schema import PoolSettings
