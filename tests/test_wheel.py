@@ -1,7 +1,10 @@
 """The wheel, in an environment of its own outside the checkout: the layer alone, the commands, a user's own configs.
 And the checkout in an environment of the user's."""
 
+import importlib.metadata
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,14 +16,12 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 from documents import ROOT, write_files
+from packaging.requirements import Requirement
 
 from fracpool.records.store import Store
 
 pytestmark = pytest.mark.slow
 SOURCES = ("src", "configs", "experiments", "pyproject.toml", "README.md", "LICENSE")
-HARNESS = (
-    "hydra omegaconf pandas scipy matplotlib statsmodels tensorflow_datasets jinja2 mlxtend pyarrow joblib".split()
-)
 
 
 @pytest.fixture(scope="module")
@@ -78,29 +79,90 @@ def test_it_holds_the_package_and_its_data_and_nothing_else(wheel):
     for name in ("configs/train.yaml", "configs/pool/fmp.yaml", "configs/profiles/quick.yaml"):
         assert f"fracpool/{name}" in names
     assert {f"fracpool/configs/experiment/{file.name}" for file in (ROOT / "experiments").glob("*.yaml")} <= set(names)
-    templates = {file.name for file in (ROOT / "src" / "fracpool" / "templates").iterdir() if file.is_file()}
-    assert {f"fracpool/templates/{name}" for name in templates} <= set(names)
+    templates = {file.name for file in (ROOT / "src" / "fracpool" / "report" / "templates").iterdir() if file.is_file()}
+    assert {f"fracpool/report/templates/{name}" for name in templates} <= set(names)
     assert "fracpool/py.typed" in names
 
 
-def test_the_layer_needs_nothing_of_the_harness(environment, tmp_path):
-    code = f"""
-import sys
-for name in {HARNESS}:
-    sys.modules[name] = None  # as if it were not installed
-import os; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-from fracpool import FractionalMaxPooling2D, __file__
+def test_the_layer_needs_two_packages(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        lines = archive.read(metadata).decode().splitlines()
+    needed = [line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")]
+    assert {re.split("[<>=]", one)[0] for one in needed if "extra ==" not in one} == {"keras", "numpy"}
+
+
+BARE = """
+import importlib.util, os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+others = {"tensorflow", "jax", "torch", "hydra", "omegaconf", "pandas", "matplotlib", "statsmodels", "jinja2"}
+assert not [name for name in others - {sys.argv[1]} if importlib.util.find_spec(name) is not None]
+import time
+began = time.perf_counter()
+import fracpool
+assert time.perf_counter() - began < 0.05 and "keras" not in sys.modules
 import keras
-print(FractionalMaxPooling2D(pooling_ratio=1.47, seed=0)(keras.ops.ones((8, 28, 28, 16))).shape)
-print(__file__)
+assert keras.backend.backend() == sys.argv[1]
+images = keras.random.normal((8, 28, 28, 3), seed=0)
+pool = fracpool.FractionalMaxPooling2D(pooling_ratio=1.47, seed=0)
+assert pool(images).shape == (8, 19, 19, 3)
+model = keras.Sequential([keras.layers.Conv2D(4, 3), pool, keras.layers.Flatten(), keras.layers.Dense(2)])
+model.compile("adam", "mse")
+history = model.fit(images, keras.ops.zeros((8, 2)), epochs=30, verbose=0).history["loss"]
+assert history[-1] < history[0]
+model.save("model.keras")
+assert keras.saving.load_model("model.keras").count_params() == model.count_params()
+assert fracpool.geometry.output_size(28, 1.47) == 19
+print(fracpool.__file__)
 """
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    command = [environment / "python", "-c", code]
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_the_layer_works_beside_one_backend_alone(wheel, tmp_path, backend):
+    """With keras, numpy and what they and the backend need: of this environment, by links, and nothing else."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: it is the optional extra fracpool[{backend}]")
+    bare = tmp_path / "environment"
+    venv.create(bare, with_pip=False)
+    (site,) = (bare / "lib").glob("python*/site-packages")
+    for place in _files_of({"keras", "numpy", backend}):
+        (site / place.name).symlink_to(place)
+    zipfile.ZipFile(wheel).extractall(site)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "KERAS"))}
+    clean |= {"KERAS_BACKEND": backend}
+    command = [bare / "bin" / "python", "-c", BARE, backend]
     done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    shape, place = done.stdout.splitlines()
-    assert shape == "(8, 19, 19, 16)"
-    assert Path(place).is_relative_to(environment.parent)
+    assert Path(done.stdout.strip()).is_relative_to(bare)
+    for module in ("train", "reproduce", "report"):
+        command = [bare / "bin" / "python", "-m", f"fracpool.{module}"]
+        done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True)
+        assert done.returncode == 2, done.stderr
+        assert re.fullmatch(rf'.*fracpool.{module}: .*pip install "fracpool\[study\]"\n', done.stderr)
+
+
+def _files_of(wanted: set[str]) -> set[Path]:
+    """What lies in this environment's site-packages for some distributions and all that they require, by its top."""
+    known: set[str] = set()
+    while wanted - known:
+        name = (wanted - known).pop()
+        known.add(name)
+        try:
+            needs = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found = (Requirement(line) for line in needs)
+        wanted |= {need.name.lower() for need in found if need.marker is None or need.marker.evaluate({"extra": ""})}
+    files = (file for name in known for file in _installed(name))
+    return {place for place in files if place.exists() and place.name not in ("__pycache__", "..", "bin")}
+
+
+def _installed(name: str) -> set[Path]:
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return set()
+    return {Path(str(found.locate_file(file.parts[0]))) for file in found.files or () if file.parts[0] != ".."}
 
 
 def test_the_commands_find_their_configs_and_experiments(environment, tmp_path):

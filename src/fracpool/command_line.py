@@ -8,6 +8,7 @@ nothing is damaged, since everything is written whole or not at all.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import signal
 import sys
@@ -44,6 +45,22 @@ def _count(listener: int) -> None:
             if heard > 1 and number[0] == signal.SIGINT:
                 os.write(2, f"{SHOW_CURSOR if sys.stderr.isatty() else ''}{AT_ONCE}\n".encode())
                 os._exit(STOPPED)
+
+
+STUDY = ("hydra", "omegaconf", "pandas", "pyarrow", "matplotlib", "scipy", "statsmodels", "jinja2", "rich")
+
+
+def need_study(command: str) -> None:
+    """Ends the process, with one line, where the packages of the harness are missing: `pip install fracpool` brings
+    the layer alone. To be called before they are imported."""
+    missing = [package for package in STUDY if importlib.util.find_spec(package) is None]
+    if missing:
+        print(
+            f"python -m fracpool.{command}: needs the harness, whose package {missing[0]} is missing; "
+            'pip install "fracpool[study]"',
+            file=sys.stderr,
+        )
+        sys.exit(BAD_INPUT)
 
 
 class Parser(argparse.ArgumentParser):

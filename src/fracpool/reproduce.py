@@ -12,6 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from fracpool.command_line import need_study
+
+need_study("reproduce")  # before anything of it is imported
+
 from omegaconf import OmegaConf
 
 from fracpool import command_line, report, train

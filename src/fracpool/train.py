@@ -9,6 +9,10 @@ import os
 import sys
 import warnings
 
+from fracpool.command_line import need_study
+
+need_study("train")  # before anything of it is imported
+
 import hydra
 from hydra.errors import HydraException
 

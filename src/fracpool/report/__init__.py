@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fracpool.command_line import BAD_INPUT, STOPPED, Parser
+from fracpool.command_line import BAD_INPUT, STOPPED, Parser, need_study
 
 DEFAULT = Path("results/quick")
 COMPARISON = Path("results/comparison")
@@ -92,6 +92,7 @@ def _need_runs(root: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 written, 2 bad input, 130 stopped."""
     given = _parser().parse_args(arguments)
+    need_study("report")
     folders = given.folders or [DEFAULT]
     try:
         if len(folders) > 1:

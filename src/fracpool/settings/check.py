@@ -19,8 +19,6 @@ from fracpool.settings.poolings import POOLINGS
 from fracpool.settings.refusal import SettingsError, is_name, one_of, require
 from fracpool.settings.schema import ModelSettings, PoolSettings, Settings, TrainerSettings
 
-# OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
-
 ACTIVATIONS = ("elu", "relu", "leaky_relu", "tanh", "linear")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine", "exponential")
