@@ -24,9 +24,8 @@ from fracpool.records.environment import cores
 from fracpool.records.plain_text import count, duration
 from fracpool.records.store import Store
 from fracpool.settings import config_files
-from fracpool.settings.refusal import SettingsError
+from fracpool.settings.refusal import SettingsError, nearest
 from fracpool.sweep import forecast, sweep
-from fracpool.sweep.hydra_errors import nearest
 from fracpool.sweep.sweep_file import NO_REPORT
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,11 +11,12 @@ from fracpool.findings import statistics
 from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import text
 from fracpool.records.record import Record, RecordError
+from fracpool.settings import findings_schema
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, number
 
-METRICS = {"test_accuracy": "one_pass", "averaged_accuracy": "averaged", "deterministic_accuracy": "deterministic"}
+METRICS = dict(zip(findings_schema.METRICS, ("one_pass", "averaged", "deterministic"), strict=True))  # as kept
 WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
 
 
@@ -25,25 +25,8 @@ class NotJudged(Exception):
 
 
 def select(experiment: Experiment, selector: Mapping[str, Any]) -> list[Variant]:
-    """The variants whose config has all these values, by dotted key."""
-    if not isinstance(selector, Mapping):
-        raise TypeError(f"a selector is a mapping of config keys to values, not {text(selector, 40)!r}")
-    return [
-        variant
-        for variant in experiment.variants
-        if all(_same(variant.settings.get(key, _ABSENT), value) for key, value in selector.items())
-    ]
-
-
-_ABSENT = object()
-
-
-def _same(seen: Any, wanted: Any) -> bool:
-    if isinstance(seen, bool) or isinstance(wanted, bool):
-        return seen is wanted
-    if isinstance(seen, int | float) and isinstance(wanted, int | float):
-        return math.isclose(seen, wanted, rel_tol=1e-9)
-    return bool(seen == wanted)
+    """The variants whose config has all these values, by dotted key; a list of values stands for any of them."""
+    return [variant for variant in experiment.variants if findings_schema.matches(variant.settings, selector)]
 
 
 def select_one(experiment: Experiment, selector: Mapping[str, Any]) -> Variant:
@@ -51,7 +34,7 @@ def select_one(experiment: Experiment, selector: Mapping[str, Any]) -> Variant:
     found = select(experiment, selector)
     if len(found) == 1:
         return found[0]
-    wanted = ", ".join(f"{text(k, 60)}={text(v, 60)}" for k, v in selector.items())
+    wanted = findings_schema.told(selector)
     if not found:
         raise NotJudged(f"the newest sweep has no variant with {wanted}")
     raise NotJudged(f"{len(found)} variants of the newest sweep have {wanted}; a comparison needs just one")
@@ -92,16 +75,10 @@ def by_seed(
 
 
 def _score(record: Record, at: int | str, metric: str) -> float:
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}")
     if at == "end":
         value = number(record.data["metrics"].get(metric), metric)
         assert value is not None
         return value
-    if metric != "test_accuracy":
-        raise ValueError(f"{metric} is known at the end only")
-    if isinstance(at, bool) or not isinstance(at, int):
-        raise ValueError(f"at is an epoch or end, not {text(at, 40)!r}")
     for row in record.history():
         if row["epoch"] == at:
             if not 0 <= row["test_accuracy"] <= 1:

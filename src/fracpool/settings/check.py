@@ -14,7 +14,7 @@ from typing import cast
 from omegaconf import DictConfig, OmegaConf
 
 from fracpool.records import environment
-from fracpool.settings import poolings
+from fracpool.settings import findings_schema, poolings
 from fracpool.settings.poolings import POOLINGS
 from fracpool.settings.refusal import SettingsError, is_name, one_of, require
 from fracpool.settings.schema import ModelSettings, PoolSettings, Settings, TrainerSettings
@@ -135,6 +135,7 @@ def check(settings: Settings) -> None:
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
 
+    findings_schema.check(s.experiment.findings)
     _check_trainer(s.trainer, budget.batch_size)
     followed = s.trainer.strategy != "seeds" or s.logger == "none"
     require(followed, "logger", s.logger, "none with trainer.strategy=seeds, whose runs the loggers cannot tell apart")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -20,6 +22,23 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
 
 def one_of(names: Any) -> str:
     return "one of " + ", ".join(names)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """ "did you mean fmp? (average, fmp, max)" """
+    listed = ", ".join(known[:40]) + (", …" if len(known) > 40 else "")
+    close = closest(name, known)
+    return f"did you mean {close}? ({listed})" if close else f"choose one of {listed}"
+
+
+def nearest_setting(name: str, known: Sequence[str]) -> str:
+    """The same for a setting, of which there are too many to list."""
+    close = closest(name, known)
+    return f"{f'did you mean {close}? ' if close else ''}`python -m fracpool.train --help` lists all"
+
+
+def closest(name: str, known: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), None)
 
 
 def is_name(text: str) -> bool:

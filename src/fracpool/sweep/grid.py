@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from functools import reduce
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,11 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fracpool.records.store import Store
-from fracpool.settings import datasets, identity
+from fracpool.settings import datasets, findings_schema, identity
 from fracpool.settings.check import from_config
-from fracpool.settings.names import label
-from fracpool.settings.refusal import ImpossibleNetwork, SettingsError
-from fracpool.settings.schema import Settings
+from fracpool.settings.names import flatten, label
+from fracpool.settings.refusal import ImpossibleNetwork, SettingsError, nearest
+from fracpool.settings.schema import ExperimentSettings, Settings
 from fracpool.sweep.planned_run import PlannedRun, plan, refuse_others
 
 
@@ -32,14 +31,24 @@ class Point:
     overrides: list[str]
 
 
+@dataclass(frozen=True)
+class Impossible:
+    """A network of the grid that cannot be built, and why."""
+
+    label: str
+    reason: str
+    settings: Settings
+
+
 @dataclass
 class Plan:
-    """The whole sweep. `impossible` holds (label, reason); `missing_data` is None or one line."""
+    """The whole sweep. `missing_data` is None or one line; `remarks` are lines on what it cannot answer."""
 
     settings: Settings
     points: list[Point] = field(default_factory=list)
-    impossible: list[tuple[str, str]] = field(default_factory=list)
+    impossible: list[Impossible] = field(default_factory=list)
     missing_data: str | None = None
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def store(self) -> Store:
@@ -109,7 +118,7 @@ class Composer:
 
 def plan_all(composer: Composer, grid: list[list[Override]]) -> Plan:
     points: dict[str, Point] = {}
-    impossible: dict[str, str] = {}
+    impossible: dict[str, Impossible] = {}
     missing = None
     settings: Settings | None = None
     for settings, overrides in _all_settings(composer, grid):
@@ -118,37 +127,38 @@ def plan_all(composer: Composer, grid: list[list[Override]]) -> Plan:
         try:
             run = plan(settings)
         except ImpossibleNetwork as error:
-            impossible[label(settings)] = str(error)
+            impossible[label(settings)] = Impossible(label(settings), str(error), settings)
             continue
         if run.run_id is None:
             missing = missing or datasets.missing(settings.dataset)
         points.setdefault(run.key, Point(run, overrides))
     if settings is None or not points:
-        reason = next(iter(impossible.values()), "the grid is empty")
+        reason = next((one.reason for one in impossible.values()), "the grid is empty")
         raise SettingsError(f"nothing to run: no network of the sweep can be built ({reason})")
     return Plan(
         settings=settings,
         points=_seeds_together(list(points.values())),
-        impossible=list(impossible.items()),
+        impossible=list(impossible.values()),
         missing_data=missing,
     )
 
 
 def _is_left_out(settings: Settings) -> bool:
-    """Whether the experiment does not want this point of its grid: one of `leave_out` holds for it. A list of values
-    stands for any of them."""
-
-    def holds(key: str, wanted: Any) -> bool:
-        value = reduce(getattr, key.split("."), settings)
-        return value == wanted or (isinstance(wanted, list) and value in wanted)
-
-    try:
-        return any(all(map(holds, pattern, pattern.values())) for pattern in settings.experiment.leave_out)
-    except AttributeError as error:
-        raise SettingsError(
-            f"experiment.leave_out={settings.experiment.leave_out}: must be a list of settings and values, such as "
-            f"[{{pool.kind: fmp, model.pools: 3}}] ({error})"
-        ) from error
+    """Whether the experiment does not want this point of its grid: one of `leave_out` holds for it."""
+    patterns = settings.experiment.leave_out
+    if not patterns:
+        return False
+    flat = flatten(asdict(replace(settings, experiment=ExperimentSettings())))
+    for pattern in patterns:
+        if not isinstance(pattern, dict):
+            raise SettingsError(
+                f"experiment.leave_out={patterns}: must be a list of settings and values, such as "
+                f"[{{pool.kind: fmp, model.pools: 3}}]"
+            )
+        for key in pattern:
+            if key not in flat and not key.startswith("pool.arguments."):  # which only some poolings have
+                raise SettingsError(f"experiment.leave_out={patterns}: {key} is no setting; {nearest(key, list(flat))}")
+    return any(findings_schema.matches(flat, pattern) for pattern in patterns)
 
 
 def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tuple[Settings, list[str]]]:

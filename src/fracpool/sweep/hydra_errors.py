@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,7 +10,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fracpool.records.files import StorageError
-from fracpool.settings.refusal import SettingsError
+from fracpool.settings.refusal import SettingsError, nearest, nearest_setting
 from fracpool.settings.schema import Settings
 
 KINDS = {
@@ -44,13 +42,6 @@ def one_line(error: BaseException) -> str | None:
         case ValueError() if str(error).startswith("Only one of --run"):  # Hydra's
             return f"{error}; leave out -m (--multirun) to see one config"
     return None
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """ "did you mean fmp? (average, fmp, max)" """
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = ", ".join(known[:40]) + (", …" if len(known) > 40 else "")
-    return f"did you mean {close[0]}? ({listed})" if close else f"choose one of {listed}"
 
 
 def names() -> list[str]:
@@ -88,18 +79,12 @@ def _about_hydra(error: BaseException) -> str:
     if field == "experiment":
         return "experiment: write +experiment=NAME, with the plus sign"
     if field is not None and field not in names():
-        return f"{field}: no such setting; {_nearest_name(field)}"
+        return f"{field}: no such setting; {nearest_setting(field, names())}"
     ambiguous = _after(text, r"Ambiguous value for argument '([^']+)'")
     if ambiguous is not None:
         return f"{ambiguous}: several values need -m (a sweep); write [a,b] if the field is a list"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines)[:500]
-
-
-def _nearest_name(field: str) -> str:
-    close = difflib.get_close_matches(field, names(), n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"{hint}`python -m fracpool.train --help` lists all"
 
 
 def _after(text: str, pattern: str) -> str | None:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from fracpool.records.plain_text import count
 from fracpool.records.record import Record
 from fracpool.settings import datasets, identity
-from fracpool.sweep import forecast, sweep_file
+from fracpool.sweep import forecast, questions, sweep_file
 from fracpool.sweep.grid import Composer, Plan, Point, grid, one_per_dataset, plan_all
 from fracpool.sweep.launch import carry_out
 from fracpool.sweep.outcome import Outcome, SweepFailed
@@ -43,6 +43,7 @@ def collecting() -> Iterator[list[Plan]]:
 def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) -> list[Any]:
     """Plans and carries out the sweep of `arguments` (overrides, each with one value or several)."""
     whole = plan_all(Composer(config, loader), grid(arguments, loader))
+    whole.remarks = questions.remarks(whole, list(config.hydra.overrides.task), bool(config.hydra.sweeper.params))
     if _collected is not None:
         _collected.append(whole)
         return []
@@ -78,8 +79,14 @@ def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> Non
     if others:
         told = sorted({f"{name} {value}" for other in others for name, value in other.items() - maker().items()})
         print(f"  {count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again")
-    for label, reason in whole.impossible:
-        print(f"  left out: {label}: {reason}")
+    _say_left_out(whole)
+
+
+def _say_left_out(whole: Plan) -> None:
+    for one in whole.impossible:
+        print(f"  left out: {one.label}: {one.reason}")
+    for line in whole.remarks:
+        print(f"  {line}")
 
 
 def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
@@ -117,8 +124,7 @@ def _print_plan(whole: Plan) -> None:
         seeds = ",".join(str(point.run.settings.seed) for point in group)
         macs = f"{group[0].run.network.macs / 1e6:.1f} M multiply-accumulates per image"
         print(f"  {name}: seed {seeds}; {macs}; {done} of {len(group)} done")
-    for label, reason in whole.impossible:
-        print(f"  left out: {label}: {reason}")
+    _say_left_out(whole)
     if whole.missing_data:
         print(f"  data missing: {whole.missing_data}")
         return

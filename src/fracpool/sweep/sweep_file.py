@@ -38,7 +38,7 @@ def write_sweep(whole: Plan) -> None:
             "variants": variants(whole),
             "runs": runs,
             "older": sorted(run for run in earlier if whole.store.folder(run).is_dir()),
-            "impossible": [{"label": label, "reason": reason} for label, reason in whole.impossible],
+            "impossible": [{"label": one.label, "reason": one.reason} for one in whole.impossible],
             "not_run": None if runs else whole.missing_data,
         },
     )

@@ -22,9 +22,9 @@
 - `check` (variant, metric, limit, above): every run's |metric| is at most `limit` (with above: more than it);
   limit is a number or the name of another metric of the record.
 
-`at` is an epoch, `end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one
-test pass, the default) or, at the end only, averaged_accuracy (repeated passes) or deterministic_accuracy (one pass
-over even regions).
+What keys a kind has, and how a, b and variant select, is in `fracpool.settings.findings_schema`. `at` is an epoch,
+`end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one test pass, the
+default) or, at the end only, averaged_accuracy (repeated passes) or deterministic_accuracy (one pass over even regions).
 
 Otherwise, and with fewer than MIN_SEEDS common seeds, the part is inconclusive. The p-values that a rule gives are
 corrected and turned into a verdict where the parts of a finding are read together (`fracpool.findings.verdicts`).
@@ -41,6 +41,8 @@ from fracpool.findings.rules.paired import better, comparable, gap, matched_part
 from fracpool.findings.rules.part import INCONCLUSIVE, Part, attempt
 from fracpool.findings.rules.unpaired import improvement, ranking, reaches
 from fracpool.records.plain_text import text
+from fracpool.settings import findings_schema
+from fracpool.settings.refusal import SettingsError
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 
@@ -52,9 +54,10 @@ def judge_part(results: Results, experiment: Experiment, spec: Mapping[str, Any]
     """
     kind = str(spec.get("kind"))
     part = Part(text(kind, 40), text(spec.get("title") or kind), bool(spec.get("counts", True)))
-    if kind not in KINDS:
-        part.verdict = INCONCLUSIVE
-        part.reason = f"unknown kind {part.kind!r}; it is one of {', '.join(KINDS)}"
+    try:
+        findings_schema.check_part(spec, "part", known_only=False)  # a sweep did before it ran; a file may be anyone's
+    except SettingsError as error:
+        part.verdict, part.reason = INCONCLUSIVE, text(error, 300)
         return [part]
     if kind == "better" and spec.get("match") == "final_size":
         return matched_parts(results, experiment, spec, part)

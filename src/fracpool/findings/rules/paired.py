@@ -16,7 +16,6 @@ from fracpool.findings.rules.part import (
     Part,
     Tests,
     attempt,
-    fraction,
     need_runs,
     short,
     wide,
@@ -35,14 +34,13 @@ MOST_PAIRS = 200
 
 
 def gap(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
-    low, high = sorted(fraction(bound, "range") for bound in spec["range"])
-    margin = fraction(spec["margin"], "margin")
+    (low, high), margin = spec["range"], float(spec["margin"])
     part.claimed = f"{short(low)} to {short(high)} points, ±\u00a0{100 * margin:g}"
     _compare_inside(results, experiment, spec, part, low - margin, high + margin)
 
 
 def comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
-    margin = fraction(spec["margin"], "margin")
+    margin = float(spec["margin"])
     part.claimed = f"within ±\u00a0{wide(margin)}"
     _compare_inside(results, experiment, spec, part, -margin, margin)
 
@@ -50,8 +48,6 @@ def comparable(results: Results, experiment: Experiment, spec: Mapping[str, Any]
 def _compare_inside(
     results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part, low: float, high: float
 ) -> None:
-    if not low < high:
-        raise ValueError("margin must be above 0")
     a, b = select_one(experiment, spec["a"]), select_one(experiment, spec["b"])
     sample = _paired(results, experiment, a, b, spec, part)
     part.numbers |= {"judged_low": low, "judged_high": high}
@@ -73,9 +69,7 @@ def better(results: Results, experiment: Experiment, spec: Mapping[str, Any], pa
 def _compare_better(
     results: Results, experiment: Experiment, a: Variant, b: Variant, spec: Mapping[str, Any], part: Part
 ) -> None:
-    margin = fraction(spec["margin"], "margin")
-    if margin <= 0:
-        raise ValueError("margin must be above 0")
+    margin = float(spec["margin"])
     part.claimed = f"above 0; less than {wide(margin)} would refute it"
     sample = _paired(results, experiment, a, b, spec, part)
     part.numbers["margin"] = margin

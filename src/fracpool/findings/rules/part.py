@@ -11,7 +11,7 @@ from fracpool.findings.scores import NotJudged, scores
 from fracpool.records.plain_text import count, text
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
-from fracpool.table.variant import Variant, number
+from fracpool.table.variant import Variant
 
 ALPHA = 0.05
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run"
@@ -77,14 +77,6 @@ def need_seeds(part: Part, found: int, what: str, of: str) -> None:
 def need_runs(experiment: Experiment) -> None:
     if experiment.not_run:
         raise NotJudged(experiment.not_run)
-
-
-def fraction(value: Any, name: str) -> float:
-    """A number of an experiment's file between −1 and 1: accuracies are fractions there."""
-    found = number(value, name)
-    if found is None or not -1 <= found <= 1:
-        raise ValueError(f"{name} is a fraction such as 0.01, not {found}")
-    return float(found)
 
 
 def wide(margin: float) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from fracpool.findings import statistics
-from fracpool.findings.rules.part import Part, Tests, fraction, need_runs, need_seeds, noted_scores
+from fracpool.findings.rules.part import Part, Tests, need_runs, need_seeds, noted_scores
 from fracpool.findings.scores import NotJudged, select, select_one
 from fracpool.records.plain_text import text
+from fracpool.settings import findings_schema
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant
@@ -21,7 +22,7 @@ from fracpool.table.variant import Variant
 def reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     """Whether a variant reaches an accuracy that was published for it."""
     need_runs(experiment)
-    level, margin = fraction(spec["level"], "level"), fraction(spec["margin"], "margin")
+    level, margin = float(spec["level"]), float(spec["margin"])
     variant = select_one(experiment, spec["variant"])
     part.claimed = f"error {100 * (1 - level):.2f} %, +\u00a0{100 * margin:g}"
     sample = np.array(list(noted_scores(results, experiment, variant, spec, part).values()))
@@ -117,6 +118,10 @@ def improvement(results: Results, experiment: Experiment, spec: Mapping[str, Any
 
 def _by_task(experiment: Experiment, spec: Mapping[str, Any], side: str) -> dict[str, Variant]:
     """The variants that a selector means, by the value of the setting that tells tasks apart."""
-    setting = str(spec["tasks"])
-    tasks = sorted({text(variant.settings[setting]) for variant in select(experiment, spec[side])})
-    return {task: select_one(experiment, {**spec[side], setting: task}) for task in tasks}
+    setting = spec["tasks"]
+    found = findings_schema.by_task(experiment.variants, lambda variant: variant.settings, spec[side], setting)
+    for task, variants in found.items():
+        if len(variants) > 1:
+            wanted = findings_schema.told({**spec[side], setting: task})
+            raise NotJudged(f"{len(variants)} variants of the newest sweep have {wanted}; a comparison needs just one")
+    return {task: variants[0] for task, variants in found.items()}
