@@ -9,6 +9,7 @@ from keras.src.testing import TestCase
 
 import fracpool
 from fracpool import FractionalMaxPooling2D, regions
+from fracpool.pooling import arguments
 
 BACKEND = keras.backend.backend()
 MODES = {
@@ -140,6 +141,34 @@ def test_large_windows_are_walked_by_a_loop():
     np.testing.assert_array_equal(to_numpy(fracpool.max_pool_regions(x, rows, cols)), y)
     slope = gradient(lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols) * dy), ops.convert_to_tensor(x))
     np.testing.assert_array_equal(to_numpy(slope), dx)
+
+
+@pytest.mark.parametrize("pseudo_random", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_long_axes(mode, pseudo_random):
+    """Their products overflow 32 bits, and comparing all cells with all windows takes seconds."""
+    options, x = MODES[mode], values((1, 60_000, 1, 1))
+    if "window" in options:
+        x = np.repeat(x, 3, axis=2)
+    drawn = regions_of(FractionalMaxPooling2D((1.4, 1), pseudo_random=pseudo_random, seed=1, **options), x)
+    rows, cols = (to_numpy(places[0]) for places in drawn)
+    widths = np.diff(rows)
+    assert set(widths) == {1, 2}
+    assert rows[0] == 0
+    assert rows[-1] == 60_000 - options.get("window", 0)
+    slope = gradient(lambda x: ops.sum(fracpool.max_pool_regions(x, rows, cols, **options)), ops.convert_to_tensor(x))
+    dy = np.ones((1, len(rows) - ("window" not in options), x.shape[2], 1))
+    expected = reference.pool(x, rows, cols, dy=dy, **options)[1]
+    np.testing.assert_array_equal(to_numpy(slope), expected)
+
+
+def regions_of(layer, x):
+    return layer.regions(ops.convert_to_tensor(x))[0]
+
+
+def test_more_values_than_an_index_of_32_bits_can_tell_apart():
+    with pytest.raises(ValueError, match="value has 2684354560 values: must be at most 2147483647; split the batch"):
+        arguments.image_batch(keras.KerasTensor((2560, 1024, 1024, 1)), "value")
 
 
 def test_drop_in_returns_the_boundaries_it_used():

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 REGIONS_PER = ("batch", "sample", "channel")
+MOST_CELLS = np.iinfo(np.int32).max  # that an index of 32 bits can tell apart
 
 
 def ratios(value: Any) -> tuple[float, float]:
@@ -104,6 +105,8 @@ def image_batch(value: Any, name: str) -> None:
     """Rank and dtype of the input of a pool."""
     if len(value.shape) != 4:
         raise ValueError(f"{name} has shape {tuple(value.shape)}: must be of rank 4, (batch, height, width, channels)")
+    if all(isinstance(size, int) for size in value.shape) and math.prod(value.shape) > MOST_CELLS:
+        raise ValueError(f"{name} has {math.prod(value.shape)} values: must be at most {MOST_CELLS}; split the batch")
     dtype = keras.backend.standardize_dtype(value.dtype)
     if not dtype.startswith(("float", "bfloat", "int", "uint")):
         raise ValueError(f"{name} has dtype {dtype}: must be a real float or integer type")

@@ -140,7 +140,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         rows, cols = (
             draw(axis.size, axis.out, leading, self.pseudo_random, self.window, self.seed_generator) for axis in axes
         )
-        return Regions(rows, cols)
+        return (rows, cols)
 
     @property
     def _channels_first(self) -> bool:
@@ -203,4 +203,4 @@ class KeptRegions(FractionalMaxPooling2D):
         return regions.pseudorandom_boundaries(size, out, regions.largest_u(size, out) / 2).astype(np.int32)
 
     def _regions(self, axes: Sequence[Any], leading: tuple[Any, ...]) -> Regions:
-        return Regions(keras.ops.convert_to_tensor(self.rows)[None], keras.ops.convert_to_tensor(self.cols)[None])
+        return (keras.ops.convert_to_tensor(self.rows)[None], keras.ops.convert_to_tensor(self.cols)[None])

@@ -12,7 +12,7 @@ from keras import ops
 from fracpool.pooling import arguments
 from fracpool.pooling.axis import AXES, Axis, Tensor, windows
 from fracpool.pooling.ops import concrete, draw, long, pool
-from fracpool.pooling.ops.windows import Regions, Windows
+from fracpool.pooling.ops.windows import Windows
 
 
 def fractional_max_pool(
@@ -62,7 +62,7 @@ def fractional_max_pool(
         draw(axis.size, axis.out, (1,), pseudo_random, None, None if number is None else int(number))
         for axis, number in zip(axes, seeds, strict=True)
     )
-    output = pool(value, Regions(rows, cols), windows(axes, overlapping, None))
+    output = pool(value, (rows, cols), windows(axes, overlapping, None))
     return output, long(rows[0]), long(cols[0])
 
 
@@ -103,7 +103,7 @@ def max_pool_regions(
     windows = Windows(overlapping, window, (limits[0][0], limits[1][0]), (limits[0][1], limits[1][1]))
     rows, cols = (ops.cast(ops.convert_to_tensor(given), "int32") for given in (rows, cols))
     rank = max(2, len(rows.shape), len(cols.shape))
-    return pool(value, Regions(_lifted(rows, rank), _lifted(cols, rank)), windows)
+    return pool(value, (_lifted(rows, rank), _lifted(cols, rank)), windows)
 
 
 def _given(
@@ -124,9 +124,15 @@ def _given(
         longest = int(np.diff(known, axis=-1).max(initial=1)) + overlapping
         return _rounded(min(longest, size)), 2 if overlapping else 1
     arguments.starts(name, known, size, window)
-    cells = np.arange(size)[:, None]
-    over = (known[..., None, :] <= cells) & (cells < known[..., None, :] + window)
-    return window, _rounded(int(over.sum(-1).max(initial=1)))
+    return window, _rounded(_most_over_a_cell(known, size, window))
+
+
+def _most_over_a_cell(starts: np.ndarray, size: int, window: int) -> int:
+    """How many windows the cell under most of them has; starts (…, n) that do not decrease."""
+    apart = np.reshape(starts, (-1, starts.shape[-1])) + 2 * size * np.arange(starts[..., 0].size)[:, None]
+    ordered = apart.ravel()  # in one line, so far apart that windows of two lines never meet
+    ended = np.searchsorted(ordered, ordered - window, side="right")
+    return int((np.arange(1, len(ordered) + 1) - ended).max(initial=1))
 
 
 def _rounded(bound: int) -> int:

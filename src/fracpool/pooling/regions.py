@@ -130,11 +130,23 @@ def draw(
     shifts = total if window else _shifts(total, steps)
     number = ops.cast(random.uniform((*leading, 1), seed=seed) * ops.cast(shifts, "float32"), "int32")
     shift = ops.minimum(number, ops.maximum(shifts - 1, 0))
-    index = ops.arange(steps + 1, dtype="int32")
-    places = (total * index + shift) // steps
+    whole, rest = _multiples(total, steps)
+    places = whole + (rest + shift) // steps
     if window:
         return places - shift // steps
-    return ops.where(index == 0, 0, ops.minimum(places, total))
+    return ops.where(ops.arange(steps + 1, dtype="int32") == 0, 0, ops.minimum(places, total))
+
+
+def _multiples(total: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """total · i over steps for i = 0 … steps, whole part and rest, int32; their products need 64 bits on long axes."""
+    from keras import ops
+
+    if isinstance(total, int) and isinstance(steps, int):  # JAX has no others, and 64 bits only when asked
+        products = total * np.arange(steps + 1)
+        return tuple(ops.convert_to_tensor(part, dtype="int32") for part in np.divmod(products, steps))
+    steps = ops.cast(steps, "int64")
+    products = ops.cast(total, "int64") * ops.arange(steps + 1, dtype="int64")
+    return ops.cast(products // steps, "int32"), ops.cast(products % steps, "int32")
 
 
 def _shifts(in_size: Any, out_size: Any) -> Any:

@@ -43,10 +43,10 @@ pool.defvjp(_pool_forward, _pool_backward)
 
 @jax.tree_util.register_static
 class _Size(tuple):
-    """Height and width of x, kept out of tracing."""
+    """The sizes of x between batch and channels, kept out of tracing."""
 
     def __new__(cls, x: Tensor) -> _Size:
-        return super().__new__(cls, x.shape[1:3])
+        return super().__new__(cls, x.shape[1:-1])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -34,7 +34,9 @@ def largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Te
     """Both in one pass over memory, which takes a reduction of pairs: two expressions would be two passes."""
     if not windows.small:
         return cells.largest(x, regions, windows), cells.codes(x, regions, windows)
-    values, codes = cells.by_row(x, regions, windows)
+    values, codes, within = cells.by_row(x, regions, windows)
+    if not within:
+        return values, codes
     lowest = tf.constant(-np.inf if values.dtype.is_floating else values.dtype.min, values.dtype)
     no_code = tf.constant(codes.dtype.max, codes.dtype)
 
@@ -45,7 +47,7 @@ def largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Te
 
     scalars = [tf.TensorSpec([], tensor.dtype) for tensor in (values, codes)]
     reducer = larger.get_concrete_function(*scalars, *scalars)
-    return xla.variadic_reduce((values, codes), (lowest, no_code), [2], reducer)
+    return xla.variadic_reduce((values, codes), (lowest, no_code), within, reducer)
 
 
 _forward = _opaque(largest_and_codes)
@@ -80,9 +82,9 @@ def _linear(code: Tensor, regions: Regions, windows: Windows, size: Any) -> tupl
     return pick, spread
 
 
-def _size(x: Tensor) -> tuple[Any, Any]:
+def _size(x: Tensor) -> tuple[Any, ...]:
     shape = tf.shape(x)
-    return tuple(shape[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2))
+    return tuple(shape[axis] if x.shape[axis] is None else x.shape[axis] for axis in range(1, len(x.shape) - 1))
 
 
 def concrete(value: Any) -> np.ndarray | None:

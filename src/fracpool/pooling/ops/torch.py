@@ -30,13 +30,13 @@ class _Pool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, regions: Regions, windows: Windows) -> Tensor:
         code = cells.codes(x, regions, windows)
         ctx.save_for_backward(code, *regions)
-        ctx.windows, ctx.size = windows, tuple(x.shape[1:3])
+        ctx.windows, ctx.size = windows, tuple(x.shape[1:-1])
         return cells.largest(x, regions, windows)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         code, *regions = ctx.saved_tensors
-        return _Spread.apply(dy, code, Regions(*regions), ctx.windows, ctx.size), None, None
+        return _Spread.apply(dy, code, tuple(regions), ctx.windows, ctx.size), None, None
 
 
 class _Spread(torch.autograd.Function):
@@ -51,7 +51,7 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dx: Tensor) -> Any:
         code, *regions = ctx.saved_tensors
-        return _Pick.apply(dx, code, Regions(*regions), ctx.windows), None, None, None, None
+        return _Pick.apply(dx, code, tuple(regions), ctx.windows), None, None, None, None
 
 
 class _Pick(torch.autograd.Function):
@@ -60,13 +60,13 @@ class _Pick(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
         ctx.save_for_backward(code, *regions)
-        ctx.windows, ctx.size = windows, tuple(x.shape[1:3])
+        ctx.windows, ctx.size = windows, tuple(x.shape[1:-1])
         return cells.pick(x, code, regions, windows)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         code, *regions = ctx.saved_tensors
-        return _Spread.apply(dy, code, Regions(*regions), ctx.windows, ctx.size), None, None, None
+        return _Spread.apply(dy, code, tuple(regions), ctx.windows, ctx.size), None, None, None
 
 
 def concrete(value: Any) -> np.ndarray | None:

@@ -5,12 +5,16 @@ into one pass over memory. And its gradient needs no scatter: each cell of the i
 cover it, so it gathers their incoming gradients and keeps those whose winner it is. All that has to be
 remembered of the input is the place of each window's winner, one byte (`codes`).
 
-Shapes: x (N, H, W, C); boundaries or starts (B, n) or (B, 1 or C, n), B being 1 or N.
+Shapes: x (N, *sizes, C) with one to three axes between batch and channels; for each of them boundaries or starts
+(B, n), or (B, 1 or C, n) for all axes, B being 1 or N.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import operator
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import keras
@@ -18,6 +22,8 @@ import numpy as np
 from keras import ops
 
 Tensor = Any
+Regions = tuple[Tensor, ...]  # boundaries, or starts of fixed windows, along each axis, int32
+LONG_AXIS = 256  # cells × windows of an axis above the square of this are searched, not compared with one another
 UNROLLED = 36  # windows of more cells than this are walked by a loop, which keeps compilation short
 # Widths at which LLVM unrolls the one-window form of `spread` over the channels instead of vectorising it. An
 # empty second window makes its body too long for that: 1.7 times as fast at 24 and 32 channels (measured).
@@ -30,39 +36,37 @@ class Windows(NamedTuple):
     Attributes:
         overlapping: Whether window i includes the first cell of window i+1 (TensorFlow's form).
         width: Width of fixed windows; None where boundaries define the windows.
-        longest: Upper bound of the cells in a window, along rows and columns; None if only the values tell.
-        cover: Upper bound of the windows over a cell, along rows and columns; None likewise.
+        longest: Upper bound of the cells in a window along each axis; None if only the values tell.
+        cover: Upper bound of the windows over a cell along each axis; None likewise.
     """
 
     overlapping: bool
     width: int | None
-    longest: tuple[int | None, int | None]
-    cover: tuple[int | None, int | None]
+    longest: tuple[int | None, ...]
+    cover: tuple[int | None, ...]
+
+    @property
+    def cells(self) -> int | None:
+        """Upper bound of the cells in a window; None if only the values tell."""
+        known = [longest for longest in self.longest if longest is not None]
+        return math.prod(known) if len(known) == len(self.longest) else None
 
     @property
     def small(self) -> bool:
         """Whether windows have so few cells, and surely so, that one reduction over them is best."""
-        rows, cols = self.longest
-        return rows is not None and cols is not None and rows * cols <= UNROLLED
+        return self.cells is not None and self.cells <= UNROLLED
 
     @property
     def code_dtype(self) -> str:
         """Smallest type that holds all codes and one more value, which means "no window"."""
-        rows, cols = self.longest
-        if rows is None or cols is None:
+        cells = self.cells
+        if cells is None:
             return "int32"
-        return next(name for name in ("uint8", "int16", "int32") if rows * cols <= np.iinfo(name).max)
-
-
-class Regions(NamedTuple):
-    """Boundaries (or starts of fixed windows) along rows and columns, int32."""
-
-    rows: Tensor
-    cols: Tensor
+        return next(name for name in ("uint8", "int16", "int32") if cells <= np.iinfo(name).max)
 
 
 def largest(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """The largest value of each window; NaN where a window holds one. (N, n_rows, n_cols, C)"""
+    """The largest value of each window; NaN where a window holds one. (N, *windows, C)"""
     count, value_at = _places(x, regions, windows)
 
     def step(number: Any, best: Tensor) -> Tensor:
@@ -73,7 +77,7 @@ def largest(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 
 
 def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """Where in its window the first largest value stands, counted row by row: row · longest + column.
+    """Where in its window the first largest value stands, counted row by row: in two axes row · longest + column.
 
     The first NaN counts as largest. Shape as `largest`, dtype `windows.code_dtype`.
     """
@@ -88,33 +92,40 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
 
 
-def by_row(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
-    """The largest value and its code in each row of each small window.
+def by_row(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor, list[int]]:
+    """The largest value and its code in each row of each small window, a row being its cells along the last axis.
 
-    Both (N, n_rows, rows of a window, n_cols, C), for a reduction over axis 2 with `wins`. A reduction of pairs
-    is the one way to have XLA compute values and codes in a single pass over memory.
+    Both (N, n, cells, …, n_last, C), each axis but the last with its windows and then their cells; and the axes of
+    these cells, for a reduction over them with `wins`. A reduction of pairs is the one way to have XLA compute
+    values and codes in a single pass over memory.
     """
-    height, width = windows.longest
-    assert height is not None
-    assert width is not None
+    lengths = [longest for longest in windows.longest if longest is not None]
     shape = ops.shape(x)
-    starts, lasts = _spans(regions.rows, windows, shape[1])
-    col_starts, col_lasts = _spans(regions.cols, windows, shape[2])
-    offsets = ops.arange(height, dtype="int32")
-    rows = ops.minimum(starts[..., None] + offsets, lasts[..., None])
-    rows = ops.reshape(rows, (*ops.shape(starts)[:-1], -1))
+    spans = [_spans(places, windows, size) for places, size in zip(regions, shape[1:-1], strict=True)]
+    inner = [
+        ops.minimum(starts[..., None] + ops.arange(length, dtype="int32"), lasts[..., None])
+        for (starts, lasts), length in zip(spans[:-1], lengths, strict=False)
+    ]
+    inner = [ops.reshape(places, (*ops.shape(places)[:-2], -1)) for places in inner]
+    col_starts, col_lasts = spans[-1]
 
-    best = _cells_at(x, rows, col_starts)
+    best = _cells_at(x, [*inner, col_starts])
     code = ops.zeros_like(best, dtype=windows.code_dtype)
-    for col in range(1, width):
-        value = _cells_at(x, rows, ops.minimum(col_starts + col, col_lasts))
+    for col in range(1, lengths[-1]):
+        value = _cells_at(x, [*inner, ops.minimum(col_starts + col, col_lasts)])
         later = _beats(value, best)
         best = ops.where(later, value, best)
         code = ops.where(later, ops.cast(col, code.dtype), code)
 
-    split = (shape[0], ops.shape(starts)[-1], height, ops.shape(best)[2], shape[3])
-    first_of_row = ops.cast(offsets * width, code.dtype)[:, None, None]
-    return ops.reshape(best, split), ops.reshape(code, split) + first_of_row
+    split = [shape[0]]
+    for (starts, _), length in zip(spans[:-1], lengths, strict=False):
+        split += [ops.shape(starts)[-1], length]
+    split += [ops.shape(best)[-2], shape[-1]]
+    best, code = ops.reshape(best, split), ops.reshape(code, split)
+    for axis, length in enumerate(lengths[:-1]):
+        first_of_row = ops.cast(ops.arange(length, dtype="int32") * math.prod(lengths[axis + 1 :]), code.dtype)
+        code = code + first_of_row[(slice(None), *[None] * (len(split) - 3 - 2 * axis))]
+    return best, code, [2 + 2 * axis for axis in range(len(inner))]
 
 
 def wins(value: Tensor, code: Tensor, best: Tensor, best_code: Tensor) -> Tensor:
@@ -142,30 +153,32 @@ def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return _fold(count, step, value_at(0))
 
 
-def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, size: tuple[Tensor, Tensor]) -> Tensor:
+def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[Tensor]) -> Tensor:
     """Each window's value of y at the place that `code` names, 0 elsewhere, overlaps added: the gradient.
 
-    Overlaps are added in the order of the windows, as TensorFlow does. Shape (N, *size, C).
+    Overlaps are added in the order of the windows, as TensorFlow does. Shape (N, *sizes, C).
     """
-    rows = _Owners(regions.rows, windows, size, 0)
-    cols = _Owners(regions.cols, windows, size, 1)
-    no_window = rows.longest * cols.longest
-    per_channel = len(regions.rows.shape) == 3
-    windows_over_a_cell = rows.cover * cols.cover
-    if isinstance(windows_over_a_cell, int) and windows_over_a_cell == 1 and _unrolls(y.shape[3], per_channel):
+    axes = [
+        _Owners(places, windows, size, axis) for axis, (places, size) in enumerate(zip(regions, sizes, strict=True))
+    ]
+    lengths, covers = [axis.longest for axis in axes], [axis.cover for axis in axes]
+    no_window = math.prod(lengths)
+    per_channel = len(regions[0].shape) == 3
+    windows_over_a_cell = math.prod(covers)
+    if isinstance(windows_over_a_cell, int) and windows_over_a_cell == 1 and _unrolls(y.shape[-1], per_channel):
         windows_over_a_cell = 2
 
     def share(number: Any) -> Tensor:
-        row, row_place, row_exists = rows.at(number // cols.cover)
-        col, col_place, col_exists = cols.at(number % cols.cover)
-        row_place, col_place = _grid(row_place * cols.longest, col_place)
-        row_exists, col_exists = _grid(row_exists, col_exists)
+        owners = [axis.at(one) for axis, one in zip(axes, _digits(number, covers), strict=True)]
+        places = _grid([place * weight for (_, place, _), weight in zip(owners, _weights(lengths), strict=True)])
+        exist = _grid([exists for _, _, exists in owners])
         # Not ops.add: Keras 3.15 takes (B, n, 1) + (B, 1, n) for the addition of a bias.
-        own_code = ops.where(row_exists & col_exists, row_place + col_place, no_window)
+        own_code = ops.where(reduce(operator.and_, exist), reduce(operator.add, places), no_window)
         own_code = ops.cast(own_code, code.dtype)
         own_code = own_code if per_channel else own_code[..., None]
-        hit = ops.equal(_cells_at(code, row, col), own_code)
-        return ops.where(hit, _cells_at(y, row, col), ops.zeros((), dtype=y.dtype))
+        window = [index for index, _, _ in owners]
+        hit = ops.equal(_cells_at(code, window), own_code)
+        return ops.where(hit, _cells_at(y, window), ops.zeros((), dtype=y.dtype))
 
     return _fold(windows_over_a_cell, lambda number, total: total + share(number), share(0))
 
@@ -197,31 +210,37 @@ def _places(x: Tensor, regions: Regions, windows: Windows) -> tuple[Any, Callabl
 
     A window with fewer places repeats its last row or column, which a strict comparison never lets win.
     """
-    shape = ops.shape(x)
-    row_starts, row_lasts = _spans(regions.rows, windows, shape[1])
-    col_starts, col_lasts = _spans(regions.cols, windows, shape[2])
-    height = _longest(windows, 0, row_starts, row_lasts)
-    width = _longest(windows, 1, col_starts, col_lasts)
+    spans = [_spans(places, windows, size) for places, size in zip(regions, ops.shape(x)[1:-1], strict=True)]
+    lengths = [_longest(windows, axis, *span) for axis, span in enumerate(spans)]
 
     def value_at(number: Any) -> Tensor:
-        rows = ops.minimum(row_starts + number // width, row_lasts)
-        cols = ops.minimum(col_starts + number % width, col_lasts)
-        return _cells_at(x, rows, cols)
+        digits = zip(spans, _digits(number, lengths), strict=True)
+        return _cells_at(x, [ops.minimum(starts + digit, lasts) for (starts, lasts), digit in digits])
 
-    return height * width, value_at
+    return math.prod(lengths), value_at
+
+
+def _weights(bases: Sequence[Any]) -> list[Any]:
+    """What one step along each axis counts where the last axis is counted first."""
+    return [math.prod(bases[axis + 1 :]) for axis in range(len(bases))]
+
+
+def _digits(number: Any, bases: Sequence[Any]) -> list[Any]:
+    """The number counted along each axis, the last first: row and column of a place in a window."""
+    weights = _weights(bases)
+    first = number // weights[0]
+    return [first, *(number // weight % base for weight, base in zip(weights[1:], bases[1:], strict=True))]
 
 
 class _Owners:
     """For each cell along an axis the windows that cover it."""
 
-    def __init__(self, boundaries: Tensor, windows: Windows, size: tuple[Tensor, Tensor], axis: int) -> None:
-        self.starts, lasts = _spans(boundaries, windows, size[axis])
-        self.cells = ops.arange(size[axis], dtype="int32")
+    def __init__(self, places: Tensor, windows: Windows, size: Tensor, axis: int) -> None:
+        self.starts, lasts = _spans(places, windows, size)
+        self.cells = ops.arange(size, dtype="int32")
         self.longest = _longest(windows, axis, self.starts, lasts)
-        passed = lasts[..., None, :] < self.cells[:, None]
-        begun = self.starts[..., None, :] <= self.cells[:, None]
-        self.first = ops.sum(ops.cast(passed, "int32"), axis=-1)
-        self.beyond = ops.sum(ops.cast(begun, "int32"), axis=-1)
+        self.first = _count_below(lasts, self.cells)
+        self.beyond = _count_below(self.starts, self.cells + 1)
         cover = windows.cover[axis]
         self.cover = ops.max(self.beyond - self.first) if cover is None else cover
 
@@ -230,6 +249,25 @@ class _Owners:
         window = ops.maximum(ops.minimum(self.first + number, self.beyond - 1), 0)
         place = self.cells - ops.take_along_axis(self.starts, window, axis=-1)
         return window, place, self.first + number < self.beyond
+
+
+def _count_below(ordered: Tensor, cells: Tensor) -> Tensor:
+    """How many of the ordered values (…, n) lie below each cell (size,): (…, size).
+
+    Short axes compare all with all, which compilers fuse; long ones, and those of unknown length, halve what is left.
+    """
+    count, size = ops.shape(ordered)[-1], ops.shape(cells)[0]
+    if isinstance(count, int) and isinstance(size, int) and count * size <= LONG_AXIS**2:
+        return ops.sum(ops.cast(ordered[..., None, :] < cells[:, None], "int32"), axis=-1)
+
+    def halved(step: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
+        tried = ops.minimum(below + step, count)
+        values = ops.take_along_axis(ordered, tried - 1, axis=-1)
+        return step // 2, ops.where(values < cells, tried, below)
+
+    below = ops.zeros((*ops.shape(ordered)[:-1], size), dtype="int32")
+    first = ops.cast(2 ** (int(count).bit_length() - 1) if isinstance(count, int) else 2**30, "int32")
+    return ops.while_loop(lambda step, below: step > 0, halved, (first, below))[1]
 
 
 def _spans(boundaries: Tensor, windows: Windows, size: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,30 +283,33 @@ def _longest(windows: Windows, axis: int, starts: Tensor, lasts: Tensor) -> Any:
     return ops.max(lasts - starts) + 1 if known is None else known
 
 
-def _grid(rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns, (B, n) or (B, C, n), in shapes that broadcast to (B, rows, cols) or (…, C)."""
-    if len(rows.shape) == 2:
-        return rows[:, :, None], cols[:, None, :]
-    return ops.transpose(rows, (0, 2, 1))[:, :, None, :], ops.transpose(cols, (0, 2, 1))[:, None, :, :]
+def _grid(places: Sequence[Tensor]) -> list[Tensor]:
+    """What is known along each axis, (B, n) or (B, C, n), in shapes that broadcast to (B, n, …) or (B, n, …, C)."""
+    last = [places_ if len(places_.shape) == 2 else ops.transpose(places_, (0, 2, 1)) for places_ in places]
+    return [
+        one[(slice(None), *[None] * axis, slice(None), *[None] * (len(places) - 1 - axis))]
+        for axis, one in enumerate(last)
+    ]
 
 
-def _cells_at(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    """x where rows (B, n) cross columns (B, m), or per channel (B, C, n) and (B, C, m): (N, n, m, C).
+def _cells_at(x: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """x where places along its axes, (B, n) or per channel (B, C, n), cross: (N, n, …, C).
 
     An index out of range is clamped or an error, never a stray read.
     """
     shape = ops.shape(x)
-    if len(rows.shape) == 2:
-        return _take(ops.reshape(x, (-1, shape[3])), _pixel(*_grid(rows, cols), shape))
-    element = _pixel(*_grid(rows, cols), shape) * shape[3] + ops.arange(shape[3], dtype="int32")
-    return _take(ops.reshape(x, (-1,)), element)
+    pixel = _pixel(_grid(places), shape)
+    if len(places[0].shape) == 2:
+        return _take(ops.reshape(x, (-1, shape[-1])), pixel)
+    return _take(ops.reshape(x, (-1,)), pixel * shape[-1] + ops.arange(shape[-1], dtype="int32"))
 
 
-def _pixel(rows: Tensor, cols: Tensor, shape: tuple[Tensor, ...]) -> Tensor:
-    """Index into the flattened pixels of all images, of (B, rows, cols, …)."""
-    count, height, width, _ = shape
-    image = ops.reshape(ops.arange(count, dtype="int32"), (-1, *[1] * (len(rows.shape) - 1)))
-    return (image * height + rows) * width + cols
+def _pixel(places: Sequence[Tensor], shape: tuple[Tensor, ...]) -> Tensor:
+    """Index into the flattened pixels of all images, of (B, n, …)."""
+    index = ops.reshape(ops.arange(shape[0], dtype="int32"), (-1, *[1] * (len(places[0].shape) - 1)))
+    for size, along in zip(shape[1:-1], places, strict=True):
+        index = index * size + along
+    return index
 
 
 def _take(table: Tensor, index: Tensor) -> Tensor:
