@@ -15,7 +15,7 @@ import record_factory as factory
 from conftest import TINY, hears_ctrl_c
 
 from fracpool import report
-from fracpool.records.store import Store, list_dir
+from fracpool.records.store import Store
 from fracpool.sweep.sweep_file import NO_REPORT
 
 SWEEP = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max"]
@@ -128,7 +128,7 @@ WORKERS = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 def workers_at_runs(store: Store) -> set[int]:
     """The processes that hold claims."""
     found = set()
-    for claim in list_dir(store.root / "claims"):
+    for claim in store.entries("claims"):
         with contextlib.suppress(OSError, ValueError):
             found.add(json.loads(claim.read_text())["process"])
     return found
@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_costs_its_run_a_second_start(folder):
     assert "a worker process was killed" in out
     assert "8 done, 0 skipped, 0 diverged, 0 failed" in out
     assert len(store.read().records) == 8
-    assert list_dir(store.root / "unfinished") == []
+    assert store.entries("unfinished") == []
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """`python -m fracpool.status`: how far a results folder is, read without disturbing it."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -95,12 +96,46 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_strangers_folder_writes_nothing_into_the_terminal(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.write_sweep("evil", {"runs": {"a": 1}, "not_run": "\x1b[2Jgone\nline"})
+    store.write_sweep("evil", {"runs": [], "not_run": "\x1b[2Jgone\nline"})
+    store.write_sweep("other", {"runs": {"a": 1}})
     store.runs.mkdir()
     (store.runs / "x\x1b[31m").mkdir()
     shown = str(status.read(tmp_path))
     assert "\x1b" not in shown
     assert "not run: [2Jgone line" in shown
+    assert "other.json: runs is no list of run ids" in shown
+
+
+def test_the_name_of_a_strangers_folder_is_text_and_one_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x\x1b[31m; touch y" / "runs").mkdir(parents=True)
+    assert status.main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert f"python -m fracpool.report '{tmp_path}/x[31m; touch y'" in out
+
+
+@pytest.mark.parametrize("part", ["claims", "unfinished"])
+@pytest.mark.parametrize("kind", ["pipe", "endless", "link", "folder", "deep"])
+def test_what_is_no_file_of_this_folder_is_passed_over_at_once(results: Path, part: str, kind: str) -> None:
+    """It neither waits for what never comes nor reads what never ends."""
+    run = factory.run_id(factory.config("fmp"), 5)
+    place = results / "claims" / run if part == "claims" else Store(results).unfinished(run) / "checkpoint.npz"
+    place.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "deep":
+        place.write_text("[" * 100_000)
+    else:
+        place.symlink_to("/dev/zero" if kind == "endless" else results / "sweeps" / "asker.json")
+    os.utime(place, (0, 0), follow_symlinks=False)
+    found = status.read(results)
+    assert found.total == {"done": 3, "diverged": 1, "failed": 1, "left": 2}
+    assert found.running == []
+    assert all("in its first epoch" in line for line in found.stopped)
 
 
 def test_long_lists_are_cut(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ nor pandas.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +18,15 @@ from fracpool.command_line import BAD_INPUT, Parser
 from fracpool.records import run_claim
 from fracpool.records.plain_text import cut, text
 from fracpool.records.record import Record, RecordError
-from fracpool.records.store import Store, list_dir
+from fracpool.records.store import Store
 from fracpool.records.unfinished import FILE, history
 
 DEFAULT = Path("results")
 DONE, RUNNING, LEFT = "done", "running", "left"
 STATES = (DONE, RUNNING, LEFT, "diverged", "failed")
 MOST_LISTED = 20
+MOST_LISTED_EXPERIMENTS = 200
+LONGEST_PATH = 4096
 OTHER = "other runs"  # single runs, and those of an earlier grid
 
 
@@ -51,8 +54,8 @@ class Status:
     def __str__(self) -> str:
         width = min(32, max(map(len, self.experiments), default=0))
         said = [f"{name:{width}}  {_counts(what)}" for name, what in self.experiments.items()]
-        report = self.root / "report.html"
-        lines = [f"{self.root}: {_counts(self.total)}", *_indented(said, most=len(said))]
+        report, shown = self.root / "report.html", text(self.root, LONGEST_PATH)
+        lines = [f"{shown}: {_counts(self.total)}", *_indented(said, MOST_LISTED_EXPERIMENTS)]
         lists = {
             "running": self.running,
             "stopped, to go on from": self.stopped,
@@ -61,14 +64,15 @@ class Status:
         }
         for title, found in lists.items():
             lines += [title, *_indented(found, MOST_LISTED)] if found else []
-        lines.append(f"report: {report}" if report.is_file() else f"report: python -m fracpool.report {self.root}")
+        command = f"python -m fracpool.report {shlex.quote(shown)}"
+        lines.append(f"report: {text(report, LONGEST_PATH)}" if report.is_file() else f"report: {command}")
         return "\n".join(lines)
 
 
 def read(root: Path) -> Status:
     """The status of one results folder (one that holds runs/ or sweeps/)."""
     store = Store(root)
-    held = _held(root)
+    held = _held(store)
     reading = store.read()
     sweeps, problems = store.read_sweeps()
     records = {record.run_id: record for record in reading.records}
@@ -89,7 +93,7 @@ def read(root: Path) -> Status:
         total=tally(dict.fromkeys([*(run for runs in planned.values() for run in runs), *others])),
         experiments=experiments,
         running=[_progress(store, run) for run in held],
-        stopped=[_progress(store, run) for run in _unfinished(root) if run not in held and run not in records],
+        stopped=[_progress(store, run) for run in _unfinished(store) if run not in held and run not in records],
         failed=[_reason(r) for r in reading.records if r.status != "completed" and r.run_id not in held],
         problems=[text(problem) for problem in (*reading.problems, *problems)],
     )
@@ -103,14 +107,14 @@ def _state(run: str, records: Mapping[str, Record], held: Sequence[str]) -> str:
     return DONE if records[run].status == "completed" else records[run].status
 
 
-def _held(root: Path) -> list[str]:
+def _held(store: Store) -> list[str]:
     """The runs that a living process has claimed."""
-    found = (path for path in list_dir(root / "claims") if not path.name.startswith("."))
+    found = (path for path in store.entries("claims") if not path.name.startswith("."))
     return [path.name for path in found if not run_claim.is_free(path)]
 
 
-def _unfinished(root: Path) -> list[str]:
-    return [folder.name for folder in list_dir(root / "unfinished") if (folder / FILE).is_file()]
+def _unfinished(store: Store) -> list[str]:
+    return [folder.name for folder in store.entries("unfinished") if (folder / FILE).is_file()]
 
 
 def _planned(sweep: Mapping[str, Any]) -> dict[str, None]:
@@ -147,7 +151,7 @@ def folders(path: Path) -> list[Path]:
     Raises:
         RecordError: there is none.
     """
-    found = [folder for folder in (path, *list_dir(path)) if _holds_results(folder)] if path.is_dir() else []
+    found = [folder for folder in (path, *sorted(path.iterdir())) if _holds_results(folder)] if path.is_dir() else []
     if not found:
         state = "holds no runs" if path.is_dir() else "no such folder"
         raise RecordError(f"{path}: {state}; run `make reproduce`, or name a folder that holds runs/")
@@ -175,10 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = [folder for path in given for folder in folders(path)]
         print("\n\n".join(str(read(folder)) for folder in found))
     except RecordError as error:
-        print(f"fracpool.status: {error}", file=sys.stderr)
+        print(f"fracpool.status: {text(error, LONGEST_PATH)}", file=sys.stderr)
         return BAD_INPUT
     except OSError as error:
-        print(f"fracpool.status: {error.filename}: cannot be read ({error.strerror})", file=sys.stderr)
+        print(
+            text(f"fracpool.status: {error.filename}: cannot be read ({error.strerror})", LONGEST_PATH), file=sys.stderr
+        )
         return BAD_INPUT
     return 0
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import TINY, hears_ctrl_c
 
+from fracpool.records.files import StorageError
 from fracpool.records.store import Store
 from fracpool.settings.schema import Settings
 from fracpool.sweep import job
@@ -212,14 +214,70 @@ def test_averaged_weights_are_tested_and_go_on_bit_for_bit(tmp_path):
     assert last["test_loss"] != plain["test_loss"]
 
 
+def packed_with_a_flaw(path):
+    with np.load(path) as arrays:
+        np.savez_compressed(path, **arrays)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 20] = bytes(20)
+    path.write_bytes(content)
+
+
+def far_too_large(path):
+    with np.load(path) as arrays:
+        np.savez_compressed(path, **{**arrays, "v0": np.zeros(2**28, np.uint8)})
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def without_columns(path):
+    with np.load(path) as arrays:
+        about = json.loads(arrays["about"].tobytes())
+        about["history"] = [{"epoch": 1.0}]
+        np.savez(path, **{**arrays, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+
+
+DAMAGE = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "packed with a flaw": packed_with_a_flaw,
+    "far too large": far_too_large,
+    "a pipe": pipe,
+    "endless": endless,
+    "another learning curve": without_columns,
+}
+
+
 def test_a_damaged_checkpoint_costs_only_its_epochs(tmp_path):
     whole = results(execute(settings(tmp_path / "whole")))
     made = settings(tmp_path / "parts")
-    with pytest.raises(KeyboardInterrupt):
+    for damage in DAMAGE.values():
+        with pytest.raises(KeyboardInterrupt):
+            execute(made, StopAfter(1))
+        (checkpoint,) = (tmp_path / "parts").rglob("checkpoint.npz")
+        damage(checkpoint)
+        record = execute(made)
+        assert record.data["resumed_at_epoch"] == 0
+        assert results(record) == whole
+        shutil.rmtree(record.folder)
+
+
+def test_a_checkpoint_is_not_written_through_a_link(tmp_path):
+    made = settings(tmp_path / "parts")
+    store, elsewhere = plan(made).store, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place = store.unfinished(plan(made).run_id)
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere)
+    with pytest.raises(StorageError, match="a link, which is not followed"):
         execute(made, StopAfter(1))
-    (checkpoint,) = (tmp_path / "parts").rglob("checkpoint.npz")
-    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    assert results(execute(made)) == whole
+    assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize("other", ["run", "code", "TensorFlow"])

@@ -1,16 +1,26 @@
-"""Files written whole: beside their place, flushed to disk where that matters, then put there in one step."""
+"""Files of a results folder: read within bounds, written whole, and nothing outside of the folder touched.
+
+A results folder may come from a stranger. The folder itself may be a link; below it no link is followed, at no level,
+neither to read nor to write, and what is read is a regular file of a bounded size: no pipe that never ends, no device.
+That holds for a folder as it lies there, not against somebody who changes it in the same moment.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 LEFTOVER_SECONDS = 3600.0  # no file takes as long to write
+A_LINK = "a link, which is not followed"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe would else wait for a writer
 
 
 class StorageError(RuntimeError):
@@ -22,12 +32,77 @@ class StorageError(RuntimeError):
         return cls(f"{path}: cannot be written ({reason}); nothing finished is lost: mend it and run the command again")
 
 
+# ---- reading ----
+
+
+def refuse_links(root: Path, path: Path) -> None:
+    """Raises OSError if `path`, or a folder on the way to it from `root`, is a link."""
+    place = root
+    for part in path.relative_to(root).parts:
+        place /= part
+        if place.is_symlink():
+            raise OSError(errno.ELOOP, A_LINK, str(place))
+
+
+def open_inside(root: Path, path: Path, limit: int) -> BinaryIO:
+    """Opens a file below `root`, a results folder, to read it.
+
+    Raises:
+        OSError: it is missing, no regular file, larger than `limit` bytes, or behind a link.
+    """
+    try:
+        held = os.open(root, _FOLDER)
+        try:
+            *folders, name = path.relative_to(root).parts
+            for folder in folders:
+                outer, held = held, os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=held)
+                os.close(outer)
+            number = os.open(name, _FILE, dir_fd=held)
+        finally:
+            os.close(held)
+    except OSError as error:
+        refuse_links(root, path)
+        raise OSError(error.errno, "missing" if error.errno == errno.ENOENT else error.strerror, str(path)) from None
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    if found.st_size > limit:
+        os.close(number)
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return open(number, "rb")
+
+
+def read_inside(root: Path, path: Path, limit: int) -> bytes:
+    """The content of a file below `root`, a results folder; raises as `open_inside` does."""
+    with open_inside(root, path, limit) as file:
+        return file.read(limit)
+
+
+def list_inside(root: Path, folder: Path) -> list[Path]:
+    """The entries of a folder below `root` sorted by name; none if there is no such folder; OSError for a link."""
+    refuse_links(root, folder)
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+# ---- writing ----
+
+
 def write_durably(path: Path, content: bytes) -> str:
-    """Writes and flushes a file to disk; returns its SHA-256."""
-    with open(path, "wb") as file:
+    """Writes a new file and flushes it to disk; returns its SHA-256."""
+    with open(path, "xb") as file:
         file.write(content)
         _flush(file)
     return hashlib.sha256(content).hexdigest()
+
+
+def write_inside(root: Path, path: Path, content: bytes | Callable[[IO[bytes]], object], durably: bool = True) -> None:
+    """`write_file` below `root`, a results folder; OSError for a link on the way."""
+    refuse_links(root, path.parent)
+    write_file(path, content, durably)
 
 
 def write_file(path: Path, content: str | bytes | Callable[[IO[bytes]], object], durably: bool = False) -> None:

@@ -6,9 +6,9 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,23 +16,20 @@ from typing import Any
 
 import numpy as np
 
+from fracpool.records import arrays, plain_json
+from fracpool.records.files import read_inside
+from fracpool.records.plain_text import text
+
 RECORD_SCHEMA = 1
 RECORD_FILE, HISTORY_FILE, PREDICTIONS_FILE = "record.json", "history.csv", "predictions.npz"
 STATUSES = ("completed", "diverged", "failed")
-HISTORY_COLUMNS = (
-    "epoch",
-    "step",
-    "examples",
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "seconds",
-)
+COUNTED = ("epoch", "step", "examples")
+HISTORY_COLUMNS = (*COUNTED, "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 # A results folder may come from a stranger: no file that fracpool writes is near these sizes.
 MAX_JSON_BYTES = 16 * 2**20
 MAX_HISTORY_BYTES = 64 * 2**20
-MAX_PREDICTIONS_BYTES = 256 * 2**20
+MAX_PREDICTIONS_BYTES = 256 * 2**20  # packed and unpacked
+MOST_SECONDS = 1e10
 MINUS_LABELS, LABELS_DIGEST = "_minus_labels", "labels_digest"
 
 
@@ -67,25 +64,31 @@ class Record:
 
     @cached_property
     def _history(self) -> list[dict[str, float]]:
-        text = _read_bounded(self.folder / HISTORY_FILE, MAX_HISTORY_BYTES, self._checksum(HISTORY_FILE))
-        rows = csv.DictReader(io.StringIO(text.decode("utf-8")))
+        content = _read(self._root, self.folder / HISTORY_FILE, MAX_HISTORY_BYTES, self._checksum(HISTORY_FILE))
         try:
-            return [{k: float(row[k]) if row[k] else float("nan") for k in HISTORY_COLUMNS} for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"{self.folder / HISTORY_FILE}: not a history file ({error})") from None
+            rows = csv.DictReader(io.StringIO(content.decode()))
+            return [{name: _measure(name, row[name]) for name in HISTORY_COLUMNS} for row in rows]
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise RecordError(f"{self.folder / HISTORY_FILE}: not a history file ({text(error, 80)})") from None
 
-    def predictions(self) -> dict[str, np.ndarray]:
-        """Test predictions of `one_pass`, of the `averaged` passes and of the `deterministic` one: probabilities
-        (images, classes) float16, or classes (images,) uint8; and `labels` (images,) uint8."""
+    def predictions(self, *forms: str) -> dict[str, np.ndarray]:
+        """Test predictions of `one_pass`, of the `averaged` passes and of the `deterministic` one, or those of the
+        `forms`: probabilities (images, classes) float16, or classes (images,) uint8; and `labels` (images,) uint8."""
         path = self.folder / PREDICTIONS_FILE
-        arrays = _read_arrays(path, self._checksum(PREDICTIONS_FILE))
-        shared = arrays.pop(LABELS_DIGEST, None)
+        wanted = [*forms, *(form + MINUS_LABELS for form in forms), "labels", LABELS_DIGEST] if forms else ()
+        found = _read_arrays(self._root, path, wanted, self._checksum(PREDICTIONS_FILE))
+        shared = found.pop(LABELS_DIGEST, None)
         if shared is not None:
-            arrays["labels"] = _read_labels(self.folder.parents[1] / "labels", str(shared))
+            found["labels"] = _read_labels(self._root, str(shared))
         try:
-            return _without_labels(arrays)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"{path}: not a predictions file ({error})") from None
+            return _checked(found)
+        except (KeyError, ValueError) as error:
+            raise RecordError(f"{path}: not a predictions file ({text(error, 80)})") from None
+
+    @property
+    def _root(self) -> Path:
+        """The results folder."""
+        return self.folder.parents[1]
 
     def _checksum(self, name: str) -> str:
         try:
@@ -94,20 +97,35 @@ class Record:
             raise RecordError(f"{self.folder / RECORD_FILE}: the run has no {name} (status {self.status})") from None
 
 
-def _without_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The classes, of which `Store._pack` keeps the difference from the labels."""
+def _measure(name: str, cell: str) -> float:
+    """A cell of the learning curve; an empty one is NaN, of a loss that is not finite or a test that was not made."""
+    value = float(cell) if cell else math.nan
+    if math.isinf(value) or (name in COUNTED and not 0 <= value < 2**53):
+        raise ValueError(f"{name} is {value}")
+    return value
+
+
+def _checked(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The labels, and per image a class or the probability of each; of classes `Store._pack` keeps the difference from
+    the labels. ValueError for anything else."""
+    labels = found["labels"]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError("labels are a whole number for each image")
+    for name, array in found.items():
+        kinds = {1: "iu", 2: "f"}.get(array.ndim, "")
+        if len(kinds) == 0 or array.dtype.kind not in kinds or len(array) != len(labels) or 0 in array.shape[1:]:
+            raise ValueError(f"{name} is neither a class nor probabilities for each image")
     return {
-        name.removesuffix(MINUS_LABELS): array + arrays["labels"] if name.endswith(MINUS_LABELS) else array
-        for name, array in arrays.items()
+        name.removesuffix(MINUS_LABELS): array + labels if name.endswith(MINUS_LABELS) else array
+        for name, array in found.items()
     }
 
 
 def read_record(folder: Path, verify_files: bool = False) -> Record:
     """Reads and checks one record; raises RecordError with one line if it cannot be used."""
     path = folder / RECORD_FILE
-    if folder.is_symlink():
-        raise RecordError(f"{folder}: a link, which is not followed; copy the run here instead")
-    data = parse_json(path)
+    root = folder.parents[1]
+    data = read_json(root, path)
     if data.get("run_id") != folder.name:
         raise RecordError(f"{path}: holds run {data.get('run_id')!r}, not {folder.name!r}; it was moved or edited")
     if data.get("status") not in STATUSES:
@@ -115,19 +133,32 @@ def read_record(folder: Path, verify_files: bool = False) -> Record:
     missing = [k for k in ("config", "geometry", "metrics", "seed", "variant_id", "files") if k not in data]
     if missing:
         raise RecordError(f"{path}: lacks {', '.join(missing)}; set the folder aside and run it again")
-    for name in ("config", "geometry", "metrics", "files"):
-        if not isinstance(data[name], dict):
-            raise RecordError(f"{path}: {name} is no group of fields; set the folder aside and run it again")
-    if not isinstance(data["seed"], int):
-        raise RecordError(f"{path}: seed is no whole number; set the folder aside and run it again")
+    wrong = _wrong_field(data)
+    if wrong:
+        raise RecordError(f"{path}: {wrong}; set the folder aside and run it again")
     record = Record(data, folder)
     if verify_files:
         for name, checksum in data["files"].items():
             limit = MAX_HISTORY_BYTES if name == HISTORY_FILE else MAX_PREDICTIONS_BYTES
             if name not in (HISTORY_FILE, PREDICTIONS_FILE):
                 raise RecordError(f"{path}: lists the unknown file {name!r}")
-            _read_bounded(folder / name, limit, checksum)
+            _read(root, folder / name, limit, checksum)
     return record
+
+
+def _wrong_field(data: Mapping[str, Any]) -> str | None:
+    """What is wrong with the fields that everything else relies on; None if nothing is."""
+    groups = [name for name in ("config", "geometry", "metrics", "files") if not isinstance(data[name], dict)]
+    groups += [name for name in ("timings", "data", "environment") if not isinstance(data.get(name) or {}, dict)]
+    if groups:
+        return f"{groups[0]} is no group of fields"
+    if not isinstance(data["seed"], int) or isinstance(data["seed"], bool):
+        return "seed is no whole number"
+    for name, seconds in (data.get("timings") or {}).items():
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if seconds is not None and not (number and abs(seconds) < MOST_SECONDS):
+            return f"timings.{text(name, 40)} is {text(seconds, 40)}, no number of seconds"
+    return None
 
 
 def digest(value: Any) -> str:
@@ -136,63 +167,55 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray]:
-    blob = _read_bounded(path, MAX_PREDICTIONS_BYTES, checksum)
-    try:
-        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_PREDICTIONS_BYTES:
-                raise RecordError(f"{path}: unpacks to more than {MAX_PREDICTIONS_BYTES} bytes; refused")
-        with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path}: not a predictions file ({error})") from None
+def digest_of(labels: np.ndarray) -> str:
+    return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
 
 
-def _read_labels(folder: Path, name: str) -> np.ndarray:
+def _read_labels(root: Path, name: str) -> np.ndarray:
     """Labels that several runs share; what is not what its name says is refused."""
-    path = folder / f"{name}.npz"
-    if folder.is_symlink() or not re.fullmatch("[0-9a-f]{16}", name):
-        raise RecordError(f"{folder}: not the labels of a run; a results folder holds its own")
-    labels = _read_arrays(path).get("labels")
+    path = root / "labels" / f"{name}.npz"
+    if not re.fullmatch("[0-9a-f]{16}", name):
+        raise RecordError(f"{path.parent}: not the labels of a run; a results folder holds its own")
+    labels = _read_arrays(root, path, ["labels"]).get("labels")
     if labels is None or digest_of(labels) != name:
         raise RecordError(f"{path}: not the labels that its name stands for; take the file from where the run was made")
     return labels
 
 
-def digest_of(labels: np.ndarray) -> str:
-    return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no valid number")
-
-
-def parse_json(path: Path) -> dict[str, Any]:
-    blob = _read_bounded(path, MAX_JSON_BYTES)
+def _read_arrays(
+    root: Path, path: Path, wanted: Collection[str] = (), checksum: str | None = None
+) -> dict[str, np.ndarray]:
+    content = _read(root, path, MAX_PREDICTIONS_BYTES, checksum)
     try:
-        data = json.loads(blob, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not valid JSON ({error}); set it aside and run it again") from None
+        return arrays.read_arrays(io.BytesIO(content), MAX_PREDICTIONS_BYTES, wanted)
+    except ValueError as error:
+        raise RecordError(f"{path}: not a predictions file ({text(error, 80)})") from None
+
+
+def read_json(root: Path, path: Path) -> dict[str, Any]:
+    """A JSON object of this schema, from a file below the results folder `root`."""
+    content = _read(root, path, MAX_JSON_BYTES)
+    try:
+        data = plain_json.parse(content)
+    except ValueError as error:
+        raise RecordError(f"{path}: not valid JSON ({text(error, 80)}); set it aside and run it again") from None
     if not isinstance(data, dict):
         raise RecordError(f"{path}: no JSON object; set it aside and run it again")
     if data.get("schema") != RECORD_SCHEMA:
         raise RecordError(
-            f"{path}: schema {data.get('schema')!r}, this fracpool reads {RECORD_SCHEMA}; "
+            f"{path}: schema {text(data.get('schema'), 40)}, this fracpool reads {RECORD_SCHEMA}; "
             "use the version that wrote it, or run it again"
         )
     return data
 
 
-def _read_bounded(path: Path, limit: int, checksum: str | None = None) -> bytes:
-    """A regular file's content, refused when it is a link, too large or not what its record says."""
+def _read(root: Path, path: Path, limit: int, checksum: str | None = None) -> bytes:
+    """A file's content, refused when it is no file of this folder, too large or not what its record says."""
     try:
-        if path.is_symlink() or not path.is_file():
-            raise RecordError(f"{path}: missing or no regular file; set the folder aside and run it again")
-        if path.stat().st_size > limit:
-            raise RecordError(f"{path}: larger than {limit} bytes; refused")
-        content = path.read_bytes()
+        content = read_inside(root, path, limit)
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
+        place = error.filename or path
+        raise RecordError(f"{place}: {error.strerror}; set the folder aside and run it again") from None
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
         raise RecordError(f"{path}: differs from the checksum in {RECORD_FILE}; set the folder aside and run it again")
     return content

@@ -17,10 +17,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from fracpool.records.files import StorageError
+from fracpool.records import plain_json
+from fracpool.records.files import StorageError, read_inside, refuse_links
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+MAX_BYTES = 4096
 
 
 @contextlib.contextmanager
@@ -28,6 +30,7 @@ def claim(path: Path) -> Iterator[bool]:
     """Holds the claim `path` if it can be had; yields whether it was."""
     owner = {"token": uuid.uuid4().hex, **_this_process()}
     try:
+        refuse_links(path.parents[1], path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         taken = _take(path, owner)
     except OSError as error:
@@ -86,7 +89,7 @@ def _create(path: Path, owner: dict[str, object]) -> bool:
 def _owner(path: Path) -> dict[str, object] | None:
     """None if there is no claim; {} if it cannot be read, which only time makes stale."""
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
+        owner = plain_json.parse(read_inside(path.parents[1], path, MAX_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
@@ -98,8 +101,8 @@ def _is_stale(path: Path, owner: dict[str, object]) -> bool:
     here = _this_process()
     if owner.get("machine") == here["machine"] and owner.get("started") is not None:
         return _started(owner.get("process")) != owner.get("started")
-    try:
-        return _clock_of(path.parent) - path.stat().st_mtime > STALE_SECONDS
+    try:  # nor does a living owner touch it in the future
+        return abs(_clock_of(path.parent) - path.lstat().st_mtime) > STALE_SECONDS
     except FileNotFoundError:
         return True
 
@@ -142,6 +145,8 @@ def _machine() -> str:
 
 def _started(process: object) -> str | None:
     """When a process of this machine started, so that a new one with an old number is told apart."""
+    if not isinstance(process, int):
+        return None
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

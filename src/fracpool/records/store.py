@@ -11,7 +11,7 @@ A results folder (`results/<profile>/`) holds
     claims/  damaged/              who is at which run; records that could not be used
 
 A record is written among the unfinished and renamed, so it appears whole or not at all. The whole folder may be
-a link, its parts may not: what is read and written stays inside.
+a link, nothing in it may (`fracpool.records.files`): what is read and written stays inside.
 Nothing here needs TensorFlow, and nothing is ever pickled.
 """
 
@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from fracpool.records.files import StorageError, write_durably, write_file
+from fracpool.records.files import StorageError, list_inside, refuse_links, write_durably, write_inside
 from fracpool.records.record import (
     HISTORY_COLUMNS,
     HISTORY_FILE,
@@ -42,9 +42,11 @@ from fracpool.records.record import (
     Record,
     RecordError,
     digest_of,
-    parse_json,
+    read_json,
     read_record,
 )
+
+PARTS = ("runs", "sweeps", "labels", "unfinished", "claims", "damaged", "tracking", "slurm")
 
 
 @dataclass
@@ -76,20 +78,23 @@ class Store:
         return self.root / "claims" / run_id
 
     def find(self, run_id: str) -> Record | None:
-        """The record of a run, or None; a damaged one is set aside (never deleted) and reported missing."""
+        """The record of a run, or None if there is none that can be used. Looking changes nothing."""
         folder = self.folder(run_id)
         if not os.path.lexists(folder):
             return None
         try:
             return read_record(folder, verify_files=True)
         except RecordError:
-            self._set_aside(folder)
             return None
 
-    def _set_aside(self, folder: Path) -> None:
-        damaged = self.root / "damaged"
-        aside = damaged / f"{folder.name}-{os.getpid()}-{len(list_dir(damaged))}"
+    def set_aside(self, run_id: str) -> None:
+        """Moves what stands in a run's place, and is no record that can be used, to damaged/; nothing is deleted."""
+        folder, damaged = self.folder(run_id), self.root / "damaged"
+        if not os.path.lexists(folder) or self.find(run_id):
+            return
+        aside = damaged / f"{folder.name}-{os.getpid()}-{len(self.entries('damaged'))}"
         try:
+            refuse_links(self.root, damaged)
             damaged.mkdir(parents=True, exist_ok=True)
             os.replace(folder, aside)
         except FileNotFoundError:
@@ -99,8 +104,14 @@ class Store:
 
     def links(self) -> list[Path]:
         """The parts of the folder that lead out of it."""
-        others = (self.root / name for name in ("unfinished", "claims", "damaged"))
-        return [part for part in (self.runs, self.sweeps, self.labels, *others) if part.is_symlink()]
+        return [self.root / name for name in PARTS if (self.root / name).is_symlink()]
+
+    def entries(self, part: str) -> list[Path]:
+        """What lies in a part of the folder, sorted by name; nothing where it leads out of the folder."""
+        try:
+            return list_inside(self.root, self.root / part)
+        except OSError:
+            return []
 
     def write(
         self,
@@ -112,9 +123,12 @@ class Store:
         run_id = str(data["run_id"])
         target, unfinished = self.folder(run_id), self.unfinished(run_id)
         new, old = (unfinished / f"{name}.{os.getpid()}" for name in ("record", "replaced"))
-        for left in (new, old):  # by a process of this number that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        self.set_aside(run_id)
         try:
+            for place in (unfinished, self.runs):
+                refuse_links(self.root, place)
+            for left in (new, old):  # by a process of this number that was killed
+                shutil.rmtree(left, ignore_errors=True)
             new.mkdir(parents=True)
             files = {}
             if history:
@@ -142,21 +156,23 @@ class Store:
             return _packed(predictions)
         name = digest_of(labels)
         target = self.labels / f"{name}.npz"
-        if not target.is_file():
-            write_file(target, _packed({"labels": labels}), durably=True)
+        if target.is_symlink() or not target.is_file():
+            write_inside(self.root, target, _packed({"labels": labels}))
         apart = {name + MINUS_LABELS: array - labels for name, array in predictions.items() if name != "labels"}
         return _packed({**apart, LABELS_DIGEST: np.array(name)})
 
     def forget_unfinished(self, run_id: str) -> None:
         """Throws away what a run needed until its record was there."""
-        shutil.rmtree(self.unfinished(run_id), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            refuse_links(self.root, self.unfinished(run_id))
+            shutil.rmtree(self.unfinished(run_id))
 
     def forget_leftovers(self) -> None:
         """Throws away checkpoints that are older than their run's record: a process was killed between the two."""
-        for folder in list_dir(self.root / "unfinished"):
+        for folder in self.entries("unfinished"):
             try:
-                newest = max(file.stat().st_mtime_ns for file in folder.iterdir() if file.is_file())
-                over = (self.folder(folder.name) / RECORD_FILE).stat().st_mtime_ns >= newest
+                newest = max(file.lstat().st_mtime_ns for file in list_inside(self.root, folder) if file.is_file())
+                over = (self.folder(folder.name) / RECORD_FILE).lstat().st_mtime_ns >= newest
             except (OSError, ValueError):  # no record, or nothing there
                 continue
             if over:
@@ -165,7 +181,7 @@ class Store:
     def read(self) -> Reading:
         """Every usable record, sorted by id, and one line per folder that is none."""
         reading = Reading()
-        for folder in _inside(self.runs, reading.problems):
+        for folder in self._listed(self.runs, reading.problems):
             if folder.name.startswith("."):
                 continue
             try:
@@ -178,7 +194,7 @@ class Store:
         """Writes `sweeps/<experiment>.json`, replacing the file in one step."""
         target = self.sweeps / f"{experiment}.json"
         try:
-            write_file(target, _json_bytes({"schema": RECORD_SCHEMA, **sweep}), durably=True)
+            write_inside(self.root, target, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
         except OSError as error:
             raise StorageError.about(target, error) from error
 
@@ -186,30 +202,32 @@ class Store:
         """All sweep files by experiment name, and one line per file that cannot be used."""
         sweeps: dict[str, dict[str, Any]] = {}
         problems: list[str] = []
-        for path in _inside(self.sweeps, problems):
+        for path in self._listed(self.sweeps, problems):
             if path.suffix != ".json" or path.name.startswith("."):
                 continue
             try:
-                sweeps[path.stem] = parse_json(path)
+                sweeps[path.stem] = _read_sweep(self.root, path)
             except RecordError as error:
                 problems.append(str(error))
         return sweeps, problems
 
+    def _listed(self, folder: Path, problems: list[str]) -> list[Path]:
+        """The entries of a part of the folder; none, and a problem, where it cannot be listed or leads out of it."""
+        try:
+            return list_inside(self.root, folder)
+        except OSError as error:
+            problems.append(f"{folder}: {error.strerror}; a results folder holds its own, or is a link as a whole")
+            return []
 
-def list_dir(folder: Path) -> list[Path]:
-    """The entries of a folder sorted by name; none if there is no such folder."""
-    try:
-        return sorted(folder.iterdir())
-    except FileNotFoundError:
-        return []
 
-
-def _inside(folder: Path, problems: list[str]) -> list[Path]:
-    """The entries of a part of a results folder; none, and a problem, where it leads out of it."""
-    if folder.is_symlink():
-        problems.append(f"{folder}: a link, which is not followed; link the whole results folder instead")
-        return []
-    return list_dir(folder)
+def _read_sweep(root: Path, path: Path) -> dict[str, Any]:
+    """A sweep file, of which the runs that it names are checked: everything that goes on relies on them."""
+    sweep = read_json(root, path)
+    for name in ("runs", "older"):
+        runs = sweep[name] = sweep.get(name) or []
+        if not isinstance(runs, list) or not all(isinstance(run, str) for run in runs):
+            raise RecordError(f"{path}: {name} is no list of run ids; run the sweep again")
+    return sweep
 
 
 def _history_csv(history: Sequence[Mapping[str, float]]) -> bytes:

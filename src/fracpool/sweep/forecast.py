@@ -32,20 +32,30 @@ class Measured:
 def measured(records: Iterable[Record]) -> list[Measured]:
     """What completed training runs took on a processor like this one."""
     here = environment.processor()
-    found = []
-    for record in records:
-        data = record.data
-        config, machine, timings = data["config"], data.get("environment", {}), data.get("timings", {})
-        if record.status != "completed" or not data["geometry"].get("macs") or machine.get("cpu") != here:
-            continue
-        sizes, epochs = data["data"], config["budget"]["epochs"]
-        repeats = data["metrics"].get("repeats", 1)
-        work = planned_run.work(
-            data["geometry"]["macs"], sizes["train_examples"], sizes["test_examples"], epochs, repeats
+    completed = (record for record in records if record.status == "completed")
+    return [one for record in completed if (one := _measured(record, here)) is not None]
+
+
+def _measured(record: Record, processor: str) -> Measured | None:
+    """None for a run on another processor, or a record that does not say what is needed: it may be a stranger's."""
+    data = record.data
+    try:
+        config, machine, sizes = data["config"], data["environment"], data["data"]
+        counts = (
+            data["geometry"]["macs"],
+            sizes["train_examples"],
+            sizes["test_examples"],
+            config["budget"]["epochs"],
+            data["metrics"].get("repeats", 1),
         )
-        seconds = sum(timings.get(part) or 0.0 for part in PARTS)
-        found.append(Measured(config["dataset"]["name"], config["pool"]["kind"], machine["threads"], work, seconds))
-    return found
+        dataset, pool, threads = config["dataset"]["name"], config["pool"]["kind"], machine["threads"]
+    except (KeyError, TypeError, AttributeError):
+        return None
+    whole = all(isinstance(number, int) and number > 0 for number in (*counts, threads))
+    if machine.get("cpu") != processor or not whole:
+        return None
+    seconds = sum((data.get("timings") or {}).get(part) or 0.0 for part in PARTS)
+    return Measured(str(dataset), str(pool), threads, planned_run.work(*counts), seconds)
 
 
 def seconds(runs: Sequence[PlannedRun], known: Sequence[Measured], threads: int) -> float | None:

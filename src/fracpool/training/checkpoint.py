@@ -19,11 +19,11 @@ def save(folder: Path, model: keras.Model, history: History) -> None:
 
 def restore(folder: Path, model: keras.Model) -> History:
     """Sets the model to its checkpoint and returns the history so far; [] when there is none to use."""
-    values, history = unfinished.read(folder, maker())
-    variables = state_variables(model)
-    if [(v.shape, v.dtype) for v in _values(model)] != [(v.shape, v.dtype) for v in values]:
+    own = _values(model)
+    values, history = unfinished.read(folder, maker(), sum(value.nbytes for value in own))
+    if [(v.shape, v.dtype) for v in own] != [(v.shape, v.dtype) for v in values]:
         return []
-    for variable, value in zip(variables, values, strict=True):
+    for variable, value in zip(state_variables(model), values, strict=True):
         variable.assign(value)
     for stream in random_streams(model).values():  # what is kept is the first replica's
         set_stream(stream, stream.numpy())

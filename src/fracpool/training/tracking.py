@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fracpool.records.files import refuse_links
 from fracpool.settings import quiet_import
 from fracpool.settings.names import label
 from fracpool.settings.refusal import SettingsError
@@ -31,6 +32,8 @@ def prepare(settings: Settings, root: Path) -> None:
         raise SettingsError(
             f"logger={logger}: the package {logger} is missing; pip install 'fracpool[{logger}]', or leave logger out"
         )
+    for store in ("tensorboard", "mlflow", "mlflow.db"):
+        refuse_links(root, root / "tracking" / store)
     if logger == "mlflow":
         _mlflow(root)  # here, since workers that make its database at the same time get into each other's way
         print(f"MLflow: mlflow ui --backend-store-uri {_database(root)}")
@@ -42,7 +45,9 @@ def prepare(settings: Settings, root: Path) -> None:
 def following(settings: Settings, root: Path, run_id: str) -> Iterator[list[Any]]:
     """The callbacks that follow the training of a run, for as long as it goes on."""
     if settings.logger == "tensorboard":
-        yield [_tensorboard_callback(root / "tracking" / "tensorboard" / run_id)]
+        folder = root / "tracking" / "tensorboard" / run_id
+        refuse_links(root, folder)
+        yield [_tensorboard_callback(folder)]
     elif settings.logger == "mlflow":
         mlflow = _mlflow(root)
         with mlflow.start_run(run_id=_earlier(mlflow, run_id), run_name=run_id):
