@@ -26,10 +26,11 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    filters: dict[str, Any] = {
         "md": _markdown,
         "percent": lambda value: "–" if value is None or pd.isna(value) else f"{100 * value:.2f}",
         "count": _count,
+        "cost": _cost,
         "points": points,
         "seconds": lambda value: "–" if value is None or pd.isna(value) else f"{value:.2f}",
         "slug": lambda verdict: verdict.replace(" ", "-"),
@@ -37,6 +38,7 @@ def templates() -> jinja2.Environment:
         "p_value": _p_value,
         "details": _details,
     }
+    environment.filters |= filters
     environment.globals |= {"method": statistics.METHOD, "alpha": ALPHA, "level": statistics.LEVEL}
     return environment
 
@@ -57,6 +59,11 @@ def _count(value: Any) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:g}"
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    """The multiply-accumulates of a variant with a network; a pooling of the user's own may not tell them."""
+    return "not counted" if row["macs"] is None and row["parameters"] is not None else _count(row["macs"])
 
 
 def _p_value(p: float) -> str:

@@ -25,7 +25,7 @@ class Layer:
         units: Filters of a convolution, width of a dense layer, else 0.
         kernel: Side of a convolution's kernel, else 0.
         parameters: All weights, trainable or not.
-        macs: Multiply-accumulates for one image.
+        macs: Multiply-accumulates for one image; None where nobody counted them.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Layer:
     units: int = 0
     kernel: int = 0
     parameters: int = 0
-    macs: int = 0
+    macs: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,13 @@ class Network:
         return sum(layer.parameters for layer in self.layers)
 
     @property
-    def macs(self) -> int:
-        return sum(layer.macs for layer in self.layers)
+    def macs(self) -> int | None:
+        """None where those of some layer are not counted."""
+        return None if any(layer.macs is None for layer in self.layers) else self.counted_macs
+
+    @property
+    def counted_macs(self) -> int:
+        return sum(layer.macs or 0 for layer in self.layers)
 
     def as_record(self) -> dict[str, Any]:
         """The `geometry` part of a run record."""
@@ -184,7 +189,8 @@ def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSetti
             f"pool {number} of {pooling.label(pool)}: its map is {layers.height}×{layers.width}, too "
             f"small to pool; use fewer model.conv_layers or model.pools, or a smaller pool.ratio"
         )
-    parameters, macs = pooling.parameters(layers.channels), height * width * pooling.macs(layers.channels)
+    shape = (layers.height, layers.width, layers.channels)
+    parameters, macs = pooling.parameters(pool, shape), pooling.macs(pool, shape)
     layers.add(f"pool{number}", "pool", height=height, width=width, parameters=parameters, macs=macs)
     if pooling.convolves and model.activation != "linear":
         layers.add(f"pool{number}_activation", "activation")
@@ -226,7 +232,7 @@ class _Stack:
         units: int = 0,
         kernel: int = 0,
         parameters: int = 0,
-        macs: int = 0,
+        macs: int | None = 0,
     ) -> None:
         self.height = self.height if height is None else height
         self.width = self.width if width is None else width

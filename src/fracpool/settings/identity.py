@@ -20,6 +20,7 @@ from fracpool.settings.source_code import code
 # Raise this when a change alters what a run computes: records made before are then not taken for new ones.
 # tests/test_identity.py holds the fingerprint of the code that this number stands for.
 RESULTS_VERSION = 1
+OWN_WEIGHTS = 2  # the same for layers of the user's own alone; 2: their weights start by their own initializers
 
 
 def config(settings: Settings) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def config(settings: Settings) -> dict[str, Any]:
     pool = {"kind": settings.pool.kind}
     pool |= {name: getattr(settings.pool, name) for name in poolings.of(settings.pool).settings}
     if settings.pool.layer:  # what a name means is in the user's hands: other code makes another run
-        pool["code"] = digest(code(users_modules.source("pool.layer", settings.pool.layer)))
+        pool["code"] = digest([OWN_WEIGHTS, code(users_modules.source("pool.layer", settings.pool.layer))])
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     passes, shift = test_passes(settings)

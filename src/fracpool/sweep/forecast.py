@@ -42,7 +42,7 @@ def _measured(record: Record, processor: str) -> Measured | None:
     try:
         config, machine, sizes = data["config"], data["environment"], data["data"]
         counts = (
-            data["geometry"]["macs"],
+            sum(layer["macs"] or 0 for layer in data["geometry"]["layers"]),  # a layer of one's own may not tell them
             sizes["train_examples"],
             sizes["test_examples"],
             config["budget"]["epochs"],

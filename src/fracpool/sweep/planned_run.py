@@ -41,7 +41,7 @@ class PlannedRun:
         settings, known = self.settings, datasets.describe(self.settings.dataset)
         examples = settings.budget.train_examples or known.train_examples
         repeats, _ = test_passes(settings)
-        return work(self.network.macs, examples, known.test_examples, settings.budget.epochs, repeats)
+        return work(self.network.counted_macs, examples, known.test_examples, settings.budget.epochs, repeats)
 
     def finished(self) -> Record | None:
         """Its record, if there is one that `retry` does not ask to make again."""

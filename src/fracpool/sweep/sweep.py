@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from fracpool.records.plain_text import count
 from fracpool.records.record import Record
 from fracpool.settings import datasets, identity
+from fracpool.settings.architecture import Network
 from fracpool.sweep import forecast, questions, sweep_file
 from fracpool.sweep.grid import Composer, Plan, Point, grid, one_per_dataset, plan_all
 from fracpool.sweep.launch import carry_out
@@ -107,6 +108,11 @@ def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
         )
 
 
+def _cost(network: Network) -> str:
+    macs = f"{network.counted_macs / 1e6:.1f} M multiply-accumulates per image"
+    return macs if network.macs is not None else f"{macs}, those of its pooling not counted"
+
+
 def _print_plan(whole: Plan) -> None:
     from fracpool.settings.names import (
         distinct_names,
@@ -122,8 +128,7 @@ def _print_plan(whole: Plan) -> None:
     for name, group in zip(names, groups.values(), strict=True):
         done = sum(point.run.finished() is not None for point in group)
         seeds = ",".join(str(point.run.settings.seed) for point in group)
-        macs = f"{group[0].run.network.macs / 1e6:.1f} M multiply-accumulates per image"
-        print(f"  {name}: seed {seeds}; {macs}; {done} of {len(group)} done")
+        print(f"  {name}: seed {seeds}; {_cost(group[0].run.network)}; {done} of {len(group)} done")
     _say_left_out(whole)
     if whole.missing_data:
         print(f"  data missing: {whole.missing_data}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -42,6 +44,14 @@ def build(
         outputs = made(outputs)
         before = layer
     return keras.Model(inputs, outputs)
+
+
+def own_layers(network: Network, pool: PoolSettings) -> dict[str, Callable[[], keras.Layer]]:
+    """By name, what makes each layer of the user's own anew."""
+    if not pool.layer:
+        return {}
+    make = poolings.of(pool).layer
+    return {layer.name: partial(make, pool, layer.name, 0) for layer in network.layers if layer.kind == "pool"}
 
 
 def _joined(network: Network, model: ModelSettings, pool: PoolSettings) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ class Program:
     Attributes:
         tested: Shares the weights and tests them, on one device.
         even: The same, pooling without chance; None where there is nothing to pool by chance.
+        own: By name, what makes each layer of the user's own anew.
         step_of_all: The compiled step of seeds that train together; None before they do.
     """
 
@@ -34,6 +35,7 @@ class Program:
     model: keras.Model
     tested: keras.Model
     even: keras.Model | None
+    own: Mapping[str, Callable[[], keras.Layer]]
     step_of_all: Callable[..., Any] | None = None
 
     def serves(self, wanted: str, arrays: datasets.Arrays) -> bool:
@@ -65,8 +67,9 @@ def program_for(settings: Settings, network: Network, arrays: datasets.Arrays) -
         tested = keras.Model(model.inputs[0], model.outputs[0]) if mirrored else model
         stochastic = poolings.of(settings.pool).stochastic(settings.pool)
         even = keras_network.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
-        _program = Program(wanted, arrays, examples, training_batches(arrays, examples, batch), model, tested, even)
-    initialise(_program.model, settings.seed)
+        own, batches = keras_network.own_layers(network, settings.pool), training_batches(arrays, examples, batch)
+        _program = Program(wanted, arrays, examples, batches, model, tested, even, own)
+    initialise(_program.model, settings.seed, _program.own)
     return _program
 
 

@@ -80,7 +80,7 @@ class Group:
     def _begin(self, program: Program, store: Store, reporter: Reporter) -> None:
         model = program.model
         for run_id, settings in self.runs.items():
-            initialise(model, settings.seed)
+            initialise(model, settings.seed, program.own)
             folder = store.unfinished(run_id)
             history = checkpoint.restore(folder, model)
             keep = partial(checkpoint.save, folder, model, history)

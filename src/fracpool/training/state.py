@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,14 +16,19 @@ NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for 
 TRAINING = 0  # the use of random streams; test passes use the number of their epoch, from 1
 
 
-def initialise(model: keras.Model, seed: int) -> None:
+def initialise(model: keras.Model, seed: int, own: Mapping[str, Callable[[], keras.Layer]] | None = None) -> None:
     """Sets a compiled model to the state in which training with this seed starts.
 
     Each variable is drawn from (seed, its own name) alone: a model can be used for one seed after another,
     and networks that share layer names and shapes start equal under equal seeds. Kernels are Glorot uniform,
-    as Keras' default; streams of randomness start at their own seed; optimizer slots are zero.
+    as Keras' default; streams of randomness start at their own seed; optimizer slots are zero. Layers of the user's
+    `own`, by name what makes them anew, start as their own initializers say.
     """
+    own = own or {}
     for layer in model.layers:
+        if layer.name in own:
+            _start_as_made(layer, own[layer.name], seed)
+            continue
         if isinstance(layer, KeptRegions):
             layer.draw(np.random.default_rng([seed, zlib.crc32(layer.name.encode())]))
             continue
@@ -34,6 +39,21 @@ def initialise(model: keras.Model, seed: int) -> None:
     for variable in model.optimizer.variables:
         if variable.name != "learning_rate":
             variable.assign(np.zeros(variable.shape, variable.dtype))
+
+
+def _start_as_made(layer: keras.Layer, make: Callable[[], keras.Layer], seed: int) -> None:
+    """Gives a layer the weights of a new one, whose initializers draw from (seed, the layer's name).
+
+    Keras keeps no initializer once a weight is there. A layer builds its weights in a fixed order, so that each has
+    its own part of that stream.
+    """
+    if not layer.weights:
+        return
+    start = np.random.SeedSequence([seed, zlib.crc32(layer.name.encode())]).generate_state(1)[0]
+    keras.utils.set_random_seed(int(start))
+    new = make()
+    new(keras.Input(batch_shape=layer.input.shape))
+    layer.set_weights(new.get_weights())
 
 
 def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:

@@ -23,8 +23,8 @@
   limit is a number or the name of another metric of the record.
 
 What keys a kind has, and how a, b and variant select, is in `fracpool.settings.findings_schema`. `at` is an epoch,
-`end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one test pass, the
-default) or, at the end only, averaged_accuracy (repeated passes) or deterministic_accuracy (one pass over even regions).
+`end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one test pass, default)
+or, at the end only, averaged_accuracy (repeated passes) or deterministic_accuracy (one pass over even regions).
 
 Otherwise, and with fewer than MIN_SEEDS common seeds, the part is inconclusive. The p-values that a rule gives are
 corrected and turned into a verdict where the parts of a finding are read together (`fracpool.findings.verdicts`).

@@ -8,11 +8,12 @@ built (of a pooling of one's own also to find its output size), so that settings
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fracpool.pooling.sizes import output_size
-from fracpool.settings.poolings.kind import Pooling, nothing_to_check
+from fracpool.settings.poolings.kind import Pooling, Shape, nothing_to_check
 from fracpool.settings.poolings.users_pooling import own_pooling
 
 if TYPE_CHECKING:
@@ -170,6 +171,11 @@ def _s3pool_layer(pool: PoolSettings, name: str, seed: int, sample_at_test: bool
     return S3Pooling2D(grid_size=pool.grid, sample_at_test=sample_at_test, seed=seed, name=name)
 
 
+def _places(size: Callable[[PoolSettings, int], int], pool: PoolSettings, shape: Shape) -> int:
+    """Of the output, where `size` gives its sides."""
+    return size(pool, shape[0]) * size(pool, shape[1])
+
+
 POOLINGS: dict[str, Pooling] = {
     "max": Pooling((), nothing_to_check, _halved, _max_layer, lambda pool: "max pool", takes_maximum=True),
     "average": Pooling((), nothing_to_check, _halved, _average_layer, lambda pool: "average pool"),
@@ -207,8 +213,8 @@ POOLINGS: dict[str, Pooling] = {
         _strided_layer,
         lambda pool: "strided convolution",
         convolves=True,
-        parameters=lambda channels: 9 * channels**2 + channels,
-        macs=lambda channels: 9 * channels**2,
+        parameters=lambda pool, shape: 9 * shape[2] ** 2 + shape[2],
+        macs=lambda pool, shape: 9 * shape[2] ** 2 * _places(_halved_up, pool, shape),
     ),
     "stochastic": Pooling(
         (),
@@ -220,7 +226,7 @@ POOLINGS: dict[str, Pooling] = {
         even_layer=partial(_stochastic_layer, sample_at_test=False),
     ),
     "mixed": Pooling(
-        (), nothing_to_check, _halved, _mixed_layer, lambda pool: "mixed pool", parameters=lambda channels: 1
+        (), nothing_to_check, _halved, _mixed_layer, lambda pool: "mixed pool", parameters=lambda pool, shape: 1
     ),
     "gated": Pooling(
         (),
@@ -228,8 +234,8 @@ POOLINGS: dict[str, Pooling] = {
         _halved,
         _gated_layer,
         lambda pool: "gated pool",
-        parameters=lambda channels: 4,
-        macs=lambda channels: 4 * channels,
+        parameters=lambda pool, shape: 4,
+        macs=lambda pool, shape: 4 * shape[2] * _places(_halved, pool, shape),
     ),
     "max_blur": Pooling(
         (),
@@ -237,7 +243,7 @@ POOLINGS: dict[str, Pooling] = {
         _max_blur_size,
         _max_blur_layer,
         lambda pool: "max-blur pool",
-        macs=lambda channels: 9 * channels,
+        macs=lambda pool, shape: 9 * shape[2] * _places(_max_blur_size, pool, shape),
     ),
     "s3pool": Pooling(
         ("grid",),

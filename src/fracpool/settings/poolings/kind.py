@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from fracpool.settings.schema import PoolSettings
 
 
+Shape = tuple[int, int, int]  # height, width, channels
+
+
 @dataclass(frozen=True)
 class Pooling:
     """One kind of pooling.
@@ -26,8 +29,9 @@ class Pooling:
         takes_maximum: Whether each output is one of its inputs, the largest: then the pool commutes with
             monotone activations.
         convolves: Whether it is a convolution, which an activation follows.
-        parameters: Its weights, for a number of channels.
-        macs: Multiply-accumulates of its convolutions for one place of the output, for a number of channels.
+        parameters: Its weights, for a map (height, width, channels).
+        macs: Multiply-accumulates of its convolutions for one image whose map is (height, width, channels); None
+            where nobody counted them.
     """
 
     settings: tuple[str, ...]
@@ -39,8 +43,8 @@ class Pooling:
     even_layer: Callable[[PoolSettings, str, int], Any] | None = None
     takes_maximum: bool = False
     convolves: bool = False
-    parameters: Callable[[int], int] = lambda channels: 0
-    macs: Callable[[int], int] = lambda channels: 0
+    parameters: Callable[[PoolSettings, Shape], int] = lambda pool, shape: 0
+    macs: Callable[[PoolSettings, Shape], int | None] = lambda pool, shape: 0
 
 
 def nothing_to_check(pool: PoolSettings) -> None:

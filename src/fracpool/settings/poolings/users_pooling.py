@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fracpool.settings.poolings.kind import Pooling
+from fracpool.settings.poolings.kind import Pooling, Shape
 
 if TYPE_CHECKING:
     from fracpool.settings.schema import PoolSettings
@@ -22,18 +23,61 @@ def _check(taken: Collection[str], pool: PoolSettings) -> None:
     users_modules.source("pool.layer", str(pool.layer))
 
 
-def _size(pool: PoolSettings, size: int) -> int:
-    from fracpool.settings.refusal import ImpossibleNetwork
+@dataclass(frozen=True)
+class _Measured:
+    """What a layer makes of a map: the side of its output, the number of its weights, and its declared cost."""
 
-    layer = _layer(pool, "pool", 0)
+    side: int
+    parameters: int
+    macs: int | None
+
+
+_measured: dict[tuple[Any, ...], _Measured] = {}
+
+
+def _measure(pool: PoolSettings, shape: Shape) -> _Measured:
+    """Found by building the layer, once for each map, since every run of a sweep asks."""
+    from fracpool.settings import users_modules
+
+    made = users_modules.load("pool.layer", str(pool.layer))
+    key = (made, repr(pool.arguments), pool.stochastic, shape)
+    if key not in _measured:
+        layer = _layer(pool, "pool", 0)
+        side = _pooled(pool, layer, shape)
+        _measured[key] = _Measured(side, layer.count_params(), _declared(pool, made, layer, shape))
+    return _measured[key]
+
+
+def _pooled(pool: PoolSettings, layer: Any, shape: Shape) -> int:
     import keras
 
+    from fracpool.settings.refusal import ImpossibleNetwork
+
     try:
-        return int(layer(keras.Input((size, size, 1))).shape[1])
+        return int(layer(keras.Input(shape)).shape[1])
     except Exception as error:  # whatever a user's layer raises; Keras' refuse a map that is too small for them
-        raise ImpossibleNetwork(
-            f"pool.layer={pool.layer}: does not pool a map of {size}×{size} ({type(error).__name__}: {_reason(error)})"
-        ) from error
+        what = f"does not pool a map of {shape[0]}×{shape[1]} ({type(error).__name__}: {_reason(error)})"
+        raise ImpossibleNetwork(f"pool.layer={pool.layer}: {what}") from error
+
+
+def _declared(pool: PoolSettings, made: Any, layer: Any, shape: Shape) -> int | None:
+    """The multiply-accumulates that a layer or a function declares by `multiply_accumulates(shape)`."""
+    from fracpool.settings.refusal import SettingsError
+
+    declare = getattr(layer if isinstance(made, type) else made, "multiply_accumulates", None)
+    if declare is None:
+        return None
+    try:
+        macs = declare(shape)
+        if isinstance(macs, int) and macs >= 0:
+            return macs
+        wrong = f"returns {macs!r}"
+    except Exception as error:  # whatever a user's code raises
+        wrong = f"raises {type(error).__name__}: {_reason(error)}"
+    raise SettingsError(
+        f"pool.layer={pool.layer}: its multiply_accumulates({shape}) {wrong}; it must return a whole number ≥ 0, the "
+        f"multiply-accumulates for one image of this height, width and channels"
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -76,8 +120,10 @@ def own_pooling(taken: Collection[str]) -> Pooling:
     return Pooling(
         ("layer", "arguments", "stochastic"),
         partial(_check, taken),
-        _size,
+        lambda pool, size: _measure(pool, (size, size, 1)).side,
         _layer,
         _label,
         stochastic=lambda pool: bool(pool.stochastic),
+        parameters=lambda pool, shape: _measure(pool, shape).parameters,
+        macs=lambda pool, shape: _measure(pool, shape).macs,
     )

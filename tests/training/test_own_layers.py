@@ -1,0 +1,143 @@
+"""Layers of the user's own: their own initial values, by seed, their weights and their cost, on any kind of weight."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+
+from fracpool.settings import architecture
+from fracpool.settings.refusal import SettingsError
+from fracpool.settings.schema import ModelSettings, PoolSettings
+
+MODULE = """
+import keras
+
+class Weighted(keras.layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(2, 2, shape[-1], 1), initializer=keras.initializers.Constant(0.25))
+        self.bias = self.add_weight(shape=(shape[-1],), initializer="ones", name="bias")
+        self.mixture = self.add_weight(shape=(3,), initializer="random_normal", name="mixture")
+        self.other = self.add_weight(shape=(3,), initializer="random_normal", name="other")
+        self.steps = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="steps")
+    def call(self, images):
+        return keras.ops.depthwise_conv(images, self.kernel, 2) + self.bias + keras.ops.sum(self.mixture + self.other)
+    def multiply_accumulates(self, shape):
+        return 4 * (shape[0] // 2) * (shape[1] // 2) * shape[2]
+
+class Composed(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.gate = keras.layers.Dense(1, kernel_initializer="he_normal", bias_initializer="ones")
+    def call(self, images):
+        return keras.ops.max_pool(images * keras.ops.sigmoid(self.gate(images)), 2)
+
+def plain(images): return keras.ops.max_pool(images, 2)
+def told(images): return keras.ops.max_pool(images, 2)
+told.multiply_accumulates = lambda shape: 7
+def wrong(images): return keras.ops.max_pool(images, 2)
+wrong.multiply_accumulates = lambda shape: -1.5
+"""
+SMALL = ModelSettings(filters=[4, 8], dense=[5])
+
+
+@pytest.fixture
+def pool_of(folder, monkeypatch):
+    (folder / "layers_of_mine.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "layers_of_mine", raising=False)
+    return lambda name: PoolSettings(kind="mine", layer=f"layers_of_mine.{name}", stochastic=False)
+
+
+def started(pool: PoolSettings):
+    """What gives the weights of each pool, of a network that starts from a seed."""
+    from fracpool.training import keras_network
+    from fracpool.training.state import initialise
+
+    network = architecture.network(SMALL, pool, (28, 28, 1), 10)
+    model = keras_network.build(network, SMALL, pool)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+
+    def start(seed: int) -> dict[str, list[np.ndarray]]:
+        initialise(model, seed, keras_network.own_layers(network, pool))
+        return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+    return start
+
+
+def test_a_layers_own_initializers_decide_and_follow_from_seed_and_layer(pool_of):
+    start = started(pool_of("Weighted"))
+    first, other, again = start(1), start(2), start(1)
+    kernel, bias, mixture, more, steps = first["pool1"]
+    assert (kernel == 0.25).all()
+    assert (bias == 1).all()
+    assert (steps.dtype, steps) == (np.int32, 0)
+    assert not np.array_equal(mixture, more)
+    assert not np.array_equal(mixture, first["pool2"][2])
+    assert not np.array_equal(mixture, other["pool1"][2])
+    for name in first:
+        assert all(np.array_equal(a, b) for a, b in zip(first[name], again[name], strict=True)), name
+
+
+def test_layers_within_a_layer_start_as_they_say(pool_of):
+    start = started(pool_of("Composed"))
+    first, other = start(1), start(2)
+    kernel, bias = first["pool2"]
+    assert (kernel.shape, (bias == 1).all()) == ((8, 1), True)
+    assert not np.array_equal(kernel, other["pool2"][0])
+
+
+def test_the_rest_of_the_network_starts_as_with_fracpools_own_poolings(pool_of):
+    own, usual = started(pool_of("Weighted"))(3), started(PoolSettings())(3)
+    assert {name: weights for name, weights in own.items() if not name.startswith("pool")}.keys() == usual.keys()
+    for name in usual:
+        assert all(np.array_equal(a, b) for a, b in zip(own[name], usual[name], strict=True)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"),
+    [
+        ("Weighted", [4 * 4 + 4 + 7, 4 * 8 + 8 + 7], [14 * 14 * 4 * 4, 7 * 7 * 8 * 4]),
+        ("Composed", [5, 9], [None, None]),
+        ("plain", [0, 0], [None, None]),
+        ("told", [0, 0], [7, 7]),
+    ],
+)
+def test_weights_are_counted_and_operations_as_the_layer_declares(pool_of, name, parameters, macs):
+    network = architecture.network(SMALL, pool_of(name), (28, 28, 1), 10)
+    pools = [layer for layer in network.layers if layer.kind == "pool"]
+    assert [layer.parameters for layer in pools] == parameters
+    assert [layer.macs for layer in pools] == macs
+    rest = sum(layer.macs for layer in network.layers if layer.kind != "pool")
+    assert network.macs == (None if None in macs else rest + sum(macs))
+    assert network.counted_macs == rest + sum(filter(None, macs))
+    assert network.as_record()["macs"] == network.macs
+
+
+def test_a_wrong_declaration_gets_one_line(pool_of):
+    with pytest.raises(SettingsError, match=r"layers_of_mine.wrong: its multiply_accumulates.* returns -1.5; it must"):
+        architecture.network(SMALL, pool_of("wrong"), (28, 28, 1), 10)
+
+
+def test_a_run_with_any_weights_is_trained_and_its_cost_shown(pool_of, train, folder):
+    (folder / "my" / "pool").mkdir(parents=True)
+    for name in ("Weighted", "Composed"):
+        text = f"kind: {name.lower()}\nlayer: layers_of_mine.{name}\nstochastic: false\n"
+        (folder / "my" / "pool" / f"{name.lower()}.yaml").write_text(text)
+    tiny = ["dataset=mnist5k", "budget.train_examples=100", "budget.epochs=1", "model.filters=[4,8]", "model.dense=[5]"]
+    both = train("--config-dir", "my", "-m", *tiny, "pool=weighted,composed", "seed=0", "retry=all")
+    assert (both.code, both.err) == (0, "")
+    assert "2 done" in both.out
+    plan = train("--config-dir", "my", "-m", *tiny, "pool=weighted,composed,max", "seed=1", "plan=true").out
+    lines = {line.split(":")[0].strip(): line for line in plan.splitlines()}
+    assert "per image, those of its pooling not counted; 0 of 1 done" in lines["2 conv, composed"]
+    assert "not counted" not in lines["2 conv, weighted"] + lines["2 conv, max pool"]
+    assert "measured on 2 runs" in plan  # what is counted tells how long they take
+    report = (folder / "results" / "mine" / "report.md").read_text()
+    (shown,) = (line for line in report.splitlines() if line.startswith("| 2 conv, composed |"))
+    assert "| not counted |" in shown
+    with (folder / "results" / "mine" / "runs.csv").open() as file:
+        macs = {row["pool"]: row["macs"] for row in csv.DictReader(file)}
+    assert macs["composed"] == ""
+    assert int(macs["weighted"]) > 0
