@@ -83,6 +83,32 @@ WRONG = [
     ("model.distort=true", ["model.centre=False", "true with model.distort"]),
     ("budget.plain_epochs=11", ["budget.plain_epochs=11", "budget.epochs=10"]),
     ("budget.plain_epochs=2", ["budget.plain_epochs=2", "model.distort"]),
+    ("pool.match=average", ["pool.match=average", "null, or max"]),
+    ("pool=max pool.match=max", ["pool.match=max", "pool=fmp"]),
+    ("dataset=mnist5k pool.match=max model.conv_layers=5", ["pool.match=max", "1×1", "too small"]),
+    ("model=airbench model.widths=[64,0,128]", ["model.widths=[64, 0, 128]", "from 1"]),
+    ("model=airbench model.widths=[64,128]", ["model.conv_layers=6", "4, 2 for each width"]),
+    ("model=airbench model.pools=4", ["model.pools=4", "3 (one in each block) or 6"]),
+    ("model=airbench model.dropout=0.5", ["model.dropout=0.5", "0.0 with model.widths"]),
+    ("model=airbench model.whiten_epochs=-1 optimizer=sgd", ["model.whiten_epochs=-1", "≥ 0"]),
+    ("model=airbench", ["model.whiten_epochs=3", "optimizer=adam", "sgd"]),
+    ("model.whiten_epochs=3", ["model.whiten_epochs=3", "0 without model.widths"]),
+    ("model.batch_norm_scale=false", ["model.batch_norm_scale=False", "model.batch_norm"]),
+    ("augmentation.flip=sometimes", ["augmentation.flip=sometimes", "random, alternating"]),
+    ("augmentation.shift=-1", ["augmentation.shift=-1", "from 0 to 16"]),
+    ("augmentation=airbnch", ["augmentation=airbnch", "did you mean airbench?"]),
+    ("optimizer.label_smoothing=1", ["optimizer.label_smoothing=1", "0 ≤ share < 1"]),
+    ("optimizer.label_smoothing=-0.1", ["optimizer.label_smoothing=-0.1", "0 ≤ share < 1"]),
+    ("optimizer.warm_up=0.2", ["optimizer.warm_up=0.2", "optimizer.schedule=constant", "triangular"]),
+    ("optimizer.schedule=triangular optimizer.warm_up=1", ["optimizer.warm_up=1", "0 ≤ share < 1"]),
+    ("optimizer.schedule=cosine optimizer.rate_end=2", ["optimizer.rate_end=2", "0 ≤ share ≤ 1"]),
+    ("optimizer.weight_decay=-1", ["optimizer.weight_decay=-1", "≥ 0"]),
+    ("optimizer=sgd optimizer.norm_bias_rate=64", ["optimizer.norm_bias_rate=64", "model.batch_norm"]),
+    ("model.batch_norm=true optimizer.norm_bias_rate=64", ["optimizer.norm_bias_rate=64", "optimizer=adam"]),
+    ("optimizer.lookahead=5", ["optimizer.lookahead=5", "optimizer=adam", "sgd"]),
+    ("optimizer=sgd optimizer.lookahead=5 optimizer.average=0.9", ["optimizer.average=0.9", "optimizer.lookahead"]),
+    ("views=mirror", ["views=mirror", "flip, flip_shift"]),
+    ("precision=float16", ["precision=float16", "float32, mixed_bfloat16"]),
     ("seed=-1", ["seed=-1", "from 0"]),
     ("seed=0,1", ["seed=0,1", "-m"]),
     ("seed=abc", ["seed=abc", "a whole number"]),
@@ -226,7 +252,7 @@ def test_help_explains_every_field(train, capfd):
     lines = capfd.readouterr().out.splitlines()
     told = {line.split(":")[0].strip() for line in lines if re.match(r" *\w+: \S+ {2,}\S", line)}
     fields = {name.rsplit(".", 1)[-1] for name in hydra_errors.names() if not name.startswith("experiment")}
-    groups = {"dataset", "pool", "model", "optimizer", "budget", "trainer"}
+    groups = {"dataset", "pool", "model", "optimizer", "budget", "augmentation", "trainer"}
     assert fields - told - groups == {"name", "kind"}
 
 

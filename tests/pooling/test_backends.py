@@ -16,7 +16,12 @@ from fracpool.sweep.sweep_file import NO_REPORT
 pytestmark = pytest.mark.slow  # each starts a process with another backend
 
 TESTS = Path(__file__).parents[1]
-PLACES = ("pooling/test_backends_each.py", "pooling/test_pool_layers.py", "training/test_distortion.py")
+PLACES = (
+    "pooling/test_backends_each.py",
+    "pooling/test_pool_layers.py",
+    "training/test_distortion.py",
+    "training/test_recipe.py",
+)
 EACH = [str(TESTS / place) for place in PLACES]
 
 JAX = """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fracpool.settings import identity
-from fracpool.settings.schema import BudgetSettings, ModelSettings, OptimizerSettings, Settings
+from fracpool.settings.schema import AugmentationSettings, BudgetSettings, ModelSettings, OptimizerSettings, Settings
 from fracpool.training.provenance import code_fingerprint
 
 
@@ -35,14 +35,18 @@ def test_the_defaults_are_those_that_ids_stand_for():
     known = {
         "conv_layers": 2, "pools": None, "filters": [32, 64], "kernel": 3, "pad_to": None, "batch_norm": False,
         "batch_norm_momentum": 0.99, "batch_norm_fused": False, "activation": "elu", "dropout": 0.0, "dense": [128],
-        "dense_dropout": 0.0, "pointwise": False,
+        "dense_dropout": 0.0, "pointwise": False, "widths": [], "whiten_epochs": 0, "batch_norm_scale": True,
+        "dirac": False,
     }  # fmt: skip
     assert {name: model[name] for name in known if name in model} == known
     assert {name: budget[name] for name in budget} == {"epochs": 10, "train_examples": None, "batch_size": 100,
         "plain_epochs": 0,
     }  # fmt: skip
     rate = {"learning_rate": 1e-3, "momentum": 0.9, "schedule": "constant", "decay": 0.0}
-    assert asdict(OptimizerSettings()) == {"name": "adam", **rate, "average": 0.0}
+    recipe = {"warm_up": 0.0, "rate_start": 0.0, "rate_end": 0.0, "weight_decay": 0.0, "norm_bias_rate": 1.0}
+    recipe |= {"lookahead": 0, "label_smoothing": 0.0}
+    assert asdict(OptimizerSettings()) == {"name": "adam", **rate, "average": 0.0, **recipe}
+    assert asdict(AugmentationSettings()) == {"flip": None, "shift": 0}
 
 
 def changed(**fields) -> Settings:

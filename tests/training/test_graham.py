@@ -100,10 +100,10 @@ def test_his_momentum_is_that_of_keras():
     """SparseConvNet's step (NetworkInNetworkLayer): w −= m·μ; m = μ·m − rate·(1 − μ)·d; w += m·(1 + μ)."""
     import keras
 
-    from fracpool.training import keras_network
+    from fracpool.training.optimizers import optimizer as made
 
     settings = OptimizerSettings("sgd", 0.003 * (1 - 0.99) * 100, 0.99, "exponential", 0.01)
-    optimizer = keras_network.optimizer(settings, steps_per_epoch=2, epochs=3)
+    optimizer = made(settings, steps_per_epoch=2, epochs=3)
     variable = keras.Variable(np.float32(1.0))
     weight, momentum, steepness = 1.0, 0.0, (0.5, -0.3, 0.8, 0.1)
     for step, slope in enumerate(steepness):

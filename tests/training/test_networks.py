@@ -41,12 +41,12 @@ def test_pools_are_spread_evenly():
 def test_averaged_weights_are_the_exponential_average_of_the_steps(name):
     import keras
 
-    from fracpool.training import keras_network
+    from fracpool.training import optimizers
     from fracpool.training.state import averaged
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     chosen = OptimizerSettings(name=name, learning_rate=0.1, average=0.8)
-    model.compile(optimizer=keras_network.optimizer(chosen, 1, 5), loss="mse")
+    model.compile(optimizer=optimizers.optimizer(chosen, 1, 5), loss="mse")
     average = 0
     for step in range(5):
         model.train_on_batch(np.full((4, 3), step), np.ones((4, 2)))

@@ -16,8 +16,15 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, number
 
-METRICS = dict(zip(findings_schema.METRICS, ("one_pass", "averaged", "deterministic"), strict=True))  # as kept
-WORDS = {"test_accuracy": "", "averaged_accuracy": ", averaged passes", "deterministic_accuracy": ", even regions"}
+KEPT = ("one_pass", "averaged", "deterministic", "views", "even_views")
+METRICS = dict(zip(findings_schema.METRICS, KEPT, strict=True))  # and under which name its predictions are kept
+WORDS = {
+    "test_accuracy": "",
+    "averaged_accuracy": ", averaged passes",
+    "deterministic_accuracy": ", even regions",
+    "views_accuracy": ", averaged views",
+    "even_views_accuracy": ", averaged views over even regions",
+}
 
 
 class NotJudged(Exception):

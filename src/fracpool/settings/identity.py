@@ -26,13 +26,16 @@ OWN_WEIGHTS = 2  # the same for layers of the user's own alone; 2: their weights
 def config(settings: Settings) -> dict[str, Any]:
     """The settings that change the result, without the seed, as they stand in the record."""
     pool = {"kind": settings.pool.kind}
-    pool |= {name: getattr(settings.pool, name) for name in poolings.of(settings.pool).settings}
+    known = [name for name in poolings.of(settings.pool).settings if name != "match"]  # which is a ratio by now
+    pool |= {name: getattr(settings.pool, name) for name in known}
     if settings.pool.layer:  # what a name means is in the user's hands: other code makes another run
         pool["code"] = digest([OWN_WEIGHTS, code(users_modules.source("pool.layer", settings.pool.layer))])
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     passes, shift = test_passes(settings)
     backend, held_out = environment.backend(), settings.dataset.held_out
+    augmentation = {name: value for name, value in asdict(settings.augmentation).items() if value}
+    precision = settings.precision
     return {
         "task": settings.task,
         "dataset": {"name": settings.dataset.name, **({"held_out": held_out} if held_out else {})},
@@ -40,8 +43,11 @@ def config(settings: Settings) -> dict[str, Any]:
         "model": asdict(settings.model),
         "optimizer": asdict(settings.optimizer),
         "budget": asdict(settings.budget),
+        **({"augmentation": augmentation} if augmentation else {}),
         "repeats": passes,
         **({"test_shift": shift} if shift else {}),
+        **({"views": settings.views} if settings.views else {}),
+        **({"precision": precision} if precision != "float32" else {}),
         **({"backend": backend, "order": "numpy"} if backend != "tensorflow" else {}),  # of the images in an epoch
         **({"trainer": trainer_config(settings.trainer)} if settings.trainer.strategy != "single" else {}),
     }

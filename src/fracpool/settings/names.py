@@ -89,6 +89,9 @@ def label(settings: Settings) -> str:
         norm = ["batch norm"] if model.batch_norm else []
         dropout = [f"dropout to {max(model.dropout_ramp):g}"] if any(model.dropout_ramp) else []
         return ", ".join([architecture.notation(model, settings.pool), mode, *norm, *dropout, *_of_training(settings)])
+    if model.widths:
+        pools = "" if model.pools == len(model.widths) else f"{model.conv_layers} × "
+        return ", ".join([architecture.block_widths(model.widths), f"{pools}{pool}", *_of_training(settings)])
     pools = "" if model.pools in (None, model.conv_layers) else f"{model.pools} × "
     extras = [
         *(["batch norm"] if model.batch_norm else []),
@@ -96,14 +99,23 @@ def label(settings: Settings) -> str:
         *_of_training(settings),
         *(["1×1 convolutions"] if model.pointwise else []),
         *([f"padded to {model.pad_to}×{model.pad_to}"] if model.pad_to else []),
-        *([f"mirrored on {settings.trainer.devices} devices"] if settings.trainer.strategy == "mirrored" else []),
-        *(["seeds together"] if settings.trainer.strategy == "seeds" else []),
+        *_of_trainer(settings),
     ]
     return ", ".join([f"{model.conv_layers} conv", f"{pools}{pool}", *extras])
+
+
+def _of_trainer(settings: Settings) -> list[str]:
+    trainer = settings.trainer
+    told = {"mirrored": [f"mirrored on {trainer.devices} devices"], "seeds": ["seeds together"]}
+    return told.get(trainer.strategy, [])
 
 
 def _of_training(settings: Settings) -> list[str]:
     model = settings.model
     images = ["distorted images"] if model.distort else ["centred images"] if model.centre else []
+    flip, shift = settings.augmentation.flip, settings.augmentation.shift
+    images += [f"{flip} flips"] if flip else []
+    images += [f"shifts of {shift}"] if shift else []
     averaged = ["averaged weights"] if settings.optimizer.average else []
-    return [*images, *averaged, *(["on held-out images"] if settings.dataset.held_out else [])]
+    precision = ["bfloat16"] if settings.precision == "mixed_bfloat16" else []
+    return [*images, *averaged, *precision, *(["on held-out images"] if settings.dataset.held_out else [])]

@@ -19,13 +19,14 @@ def overrides(settings: Settings) -> list[str]:
         "model": (settings.model.name, settings.model),
         "optimizer": (settings.optimizer.name, settings.optimizer),
         "budget": ("standard", settings.budget),
+        "augmentation": ("none", settings.augmentation),
     }
     if settings.task == "gradient":
         groups = {"pool": groups["pool"]}
     found = [] if settings.task == "train" else [f"task={settings.task}"]
     for group, (option, chosen) in groups.items():
         file, usual = config_files.option(group, option, type(chosen))
-        found += [f"{group}={option}"] if file else []
+        found += [f"{group}={option}"] if file and option != "none" else []
         found += [
             f"{group}.{name}={override_value(value)}"
             for name, value in asdict(chosen).items()
@@ -34,6 +35,8 @@ def overrides(settings: Settings) -> list[str]:
     found += [f"++pool.arguments.{name}={override_value(value)}" for name, value in settings.pool.arguments.items()]
     found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
     found += [f"test_shift={settings.test_shift}"] if settings.test_shift else []
+    found += [f"views={settings.views}"] if settings.views else []
+    found += [f"precision={settings.precision}"] if settings.precision != "float32" else []
     if settings.trainer.strategy != "single":
         found += [f"trainer.{name}={override_value(value)}" for name, value in trainer_config(settings.trainer).items()]
     return [*found, f"seed={settings.seed}"]

@@ -20,6 +20,7 @@ class PoolSettings:
 
     kind: str = "max"
     ratio: float | None = None
+    match: str | None = None  # max: the sizes that 2×2 max pooling gives, in place of a ratio
     pseudo_random: bool | None = None
     overlapping: bool | None = None
     window: int | None = None
@@ -50,6 +51,10 @@ class ModelSettings:
     distort: bool = False
     k: int | None = None  # builds Graham's network, whose convolution n has k·n filters
     dropout_ramp: list[float] = field(default_factory=list)  # its rates, one for each convolution; []: none
+    widths: list[int] = field(default_factory=list)  # builds airbench's network, whose blocks are so wide
+    whiten_epochs: int = 0  # in which its whitening convolution's bias is trained
+    batch_norm_scale: bool = True
+    dirac: bool = False
 
 
 @dataclass
@@ -60,6 +65,13 @@ class OptimizerSettings:
     schedule: str = "constant"
     decay: float = 0.0  # exponential schedule: learning rate · e^(−decay · epoch)
     average: float = 0.0  # what a step leaves of the average of weights, which is tested; 0: the weights are
+    warm_up: float = 0.0  # share of the training in which the rate rises; of the cosine and triangular schedules
+    rate_start: float = 0.0  # of the warm-up, as a share of learning_rate
+    rate_end: float = 0.0  # of the cosine and triangular schedules, the same
+    weight_decay: float = 0.0  # a step takes weight_decay · learning rate of each weight
+    norm_bias_rate: float = 1.0  # times the learning rate, for the biases of batch norm
+    lookahead: int = 0  # steps after which weights and their average meet; 0: never
+    label_smoothing: float = 0.0  # share of each label that is spread evenly over the classes
 
 
 @dataclass
@@ -68,6 +80,14 @@ class BudgetSettings:
     train_examples: int | None = None  # None: the whole training set
     batch_size: int = 100
     plain_epochs: int = 0  # the last ones, without model.distort
+
+
+@dataclass
+class AugmentationSettings:
+    """What is done to training images; None or 0: nothing."""
+
+    flip: str | None = None  # random, or alternating from epoch to epoch
+    shift: int = 0  # furthest move along each axis, in pixels
 
 
 @dataclass
@@ -94,12 +114,15 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     experiment: ExperimentSettings = field(default_factory=ExperimentSettings)
     task: str = "train"
     seed: int = 0
     repeats: int = 8
     test_shift: int = 0  # pixels; see `test_passes`
+    views: str | None = None  # of each test image, averaged: flip, or flip_shift
+    precision: str = "float32"  # or mixed_bfloat16: Keras' dtype policy
     threads: int | None = None  # None: all cores, shared out among the workers of a launcher
     results_dir: str = "results"
     profile: str = "mine"

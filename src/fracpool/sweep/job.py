@@ -114,6 +114,8 @@ def _single(settings: Settings) -> None:
     if not settings.plan and settings.task == "train":
         datasets.obtain(settings.dataset)
     planned = plan(settings)
+    if planned.warning:
+        print(f"warning: {planned.warning}")
     if settings.plan:
         done = planned.finished() is not None
         print(f"{planned.run_id or label(settings)}: {'has its record' if done else 'would run'}")

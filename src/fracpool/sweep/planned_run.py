@@ -9,7 +9,7 @@ from pathlib import Path
 from fracpool.records.record import Record
 from fracpool.records.store import Store
 from fracpool.settings import architecture, datasets, identity
-from fracpool.settings.check import test_passes
+from fracpool.settings.check import test_passes, test_views
 from fracpool.settings.refusal import SettingsError, require
 from fracpool.settings.schema import Settings
 
@@ -41,7 +41,18 @@ class PlannedRun:
         settings, known = self.settings, datasets.describe(self.settings.dataset)
         examples = settings.budget.train_examples or known.train_examples
         repeats, _ = test_passes(settings)
-        return work(self.network.counted_macs, examples, known.test_examples, settings.budget.epochs, repeats)
+        passes = repeats + test_views(settings)
+        return work(self.network.counted_macs, examples, known.test_examples, settings.budget.epochs, passes)
+
+    @property
+    def warning(self) -> str | None:
+        """What is allowed but hardly meant, in a line; None where there is nothing."""
+        chosen = self.settings
+        given = {"augmentation.flip": chosen.augmentation.flip, "views": chosen.views}
+        named = ", ".join(f"{name}={value}" for name, value in given.items() if value)
+        if not named or datasets.describe(chosen.dataset).mirrored:
+            return None
+        return f"{named}: mirror images of dataset={chosen.dataset.name} are not of its classes; leave it out"
 
     def finished(self) -> Record | None:
         """Its record, if there is one that `retry` does not ask to make again."""
@@ -68,6 +79,9 @@ def plan(settings: Settings) -> PlannedRun:
         examples,
         f"null for all, or at most the {available} of dataset={known.name}",
     )
+    shift, side = settings.augmentation.shift, min(known.shape[:2])
+    allowed = f"less than the side of the images of dataset={known.name}, which is {side}"
+    require(shift < side, "augmentation.shift", shift, allowed)
     network = architecture.network(settings.model, settings.pool, known.shape, known.classes)
     there = datasets.missing(settings.dataset) is None
     run_id = identity.run_id(settings, datasets.fingerprint(settings.dataset)) if there else None

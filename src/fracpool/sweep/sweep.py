@@ -80,10 +80,13 @@ def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> Non
     if others:
         told = sorted({f"{name} {value}" for other in others for name, value in other.items() - maker().items()})
         print(f"  {count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again")
-    _say_left_out(whole)
+    _say_what_is_odd(whole)
 
 
-def _say_left_out(whole: Plan) -> None:
+def _say_what_is_odd(whole: Plan) -> None:
+    for warning in dict.fromkeys(point.run.warning for point in whole.points):
+        if warning:
+            print(f"  warning: {warning}")
     for one in whole.impossible:
         print(f"  left out: {one.label}: {one.reason}")
     for line in whole.remarks:
@@ -129,7 +132,7 @@ def _print_plan(whole: Plan) -> None:
         done = sum(point.run.finished() is not None for point in group)
         seeds = ",".join(str(point.run.settings.seed) for point in group)
         print(f"  {name}: seed {seeds}; {_cost(group[0].run.network)}; {done} of {len(group)} done")
-    _say_left_out(whole)
+    _say_what_is_odd(whole)
     if whole.missing_data:
         print(f"  data missing: {whole.missing_data}")
         return

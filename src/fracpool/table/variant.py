@@ -9,10 +9,11 @@ from typing import Any, TypeGuard
 
 from fracpool.records.plain_text import text
 from fracpool.records.record import RecordError
+from fracpool.settings.architecture import block_widths
 from fracpool.settings.names import distinct_names, flatten, pool_name
 from fracpool.settings.schema import BudgetSettings, ModelSettings, OptimizerSettings
 
-TEST_PASSES = ("repeats", "test_shift")  # settings that follow from the pooling
+TEST_PASSES = ("repeats", "test_shift", "views")  # settings of the test, some of which follow from the pooling
 USUAL = {
     f"{group}.{name}": value
     for group, kind in (("model", ModelSettings), ("optimizer", OptimizerSettings), ("budget", BudgetSettings))
@@ -103,9 +104,14 @@ def network_names(variants: Sequence[Variant], without: tuple[str, ...] = ()) ->
     networks: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for variant in variants:
         rest = {key: value for key, value in variant.rest.items() if not key.startswith(without)}
-        networks.setdefault(network_key(variant, without), (f"{variant.depth} conv", rest))
+        networks.setdefault(network_key(variant, without), (_network_name(variant), rest))
     names = dict(zip(networks, distinct_names(list(networks.values())), strict=True))
     return {variant.id: names[network_key(variant, without)] for variant in variants}
+
+
+def _network_name(variant: Variant) -> str:
+    widths = variant.settings.get("model.widths")
+    return text(block_widths(widths), 80) if isinstance(widths, list) and widths else f"{variant.depth} conv"
 
 
 def network_key(variant: Variant, without: tuple[str, ...] = ()) -> str:

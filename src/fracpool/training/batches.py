@@ -9,6 +9,8 @@ import numpy as np
 
 from fracpool.records import environment
 from fracpool.settings.arrays import Arrays
+from fracpool.settings.schema import AugmentationSettings
+from fracpool.training.augmentation import Augmentation
 
 
 class TrainingBatches(Protocol):
@@ -23,31 +25,44 @@ class TrainingBatches(Protocol):
         """What Keras' fit takes for a run from an epoch on; it ends the one that was asked for before."""
 
 
-def training_batches(arrays: Arrays, examples: int, batch_size: int) -> TrainingBatches:
+def training_batches(
+    arrays: Arrays, examples: int, batch_size: int, augmentation: AugmentationSettings | None = None
+) -> TrainingBatches:
     """The batches of so many examples, made by tf.data where Keras runs on TensorFlow, else by numpy."""
+    images, labels = part(arrays, examples)
+    augmented = augmentation is not None and augmentation != AugmentationSettings()
+    changed = Augmentation(augmentation, images) if augmented and augmentation else None
     made = _TensorFlowBatches if environment.backend() == "tensorflow" else _NumpyBatches
-    return made(*part(arrays, examples), batch_size)
+    return made(images, labels, batch_size, changed)
 
 
 class _TensorFlowBatches:
     """By tf.data, whose functions TensorFlow keeps until the process ends. So one pipeline serves run after run, and
     reads where it starts from a variable."""
 
-    def __init__(self, images_of_part: np.ndarray, labels_of_part: np.ndarray, batch_size: int) -> None:
+    def __init__(
+        self, images_of_part: np.ndarray, labels_of_part: np.ndarray, batch_size: int, changed: Augmentation | None
+    ) -> None:
         import tensorflow as tf
 
         examples = len(labels_of_part)
         with tf.device("CPU:0"):  # where tf.data works
-            images = tf.constant(images_of_part)
+            images = tf.constant(images_of_part if changed is None else images_of_part[:0])
             labels = tf.constant(labels_of_part.astype(np.int32))
             self._start = start = tf.Variable([0, 0], dtype=tf.int64)  # seed, first epoch
 
         def epoch_order(number: Any) -> Any:
-            of_epoch = _tensorflow_order(start[0], start[1] + number, examples)
-            return tf.data.Dataset.from_tensor_slices(of_epoch).batch(batch_size)
+            seed, epoch = start[0], start[1] + number
+            of_epoch = tf.data.Dataset.from_tensor_slices(_tensorflow_order(seed, epoch, examples)).batch(batch_size)
+            return of_epoch if changed is None else of_epoch.map(lambda order: (order, seed, epoch))
 
-        def gather(order: Any) -> Any:
-            return tf.cast(tf.gather(images, order), tf.float32) / 255.0, tf.gather(labels, order)
+        def gather(order: Any, *of_epoch: Any) -> Any:
+            if changed is None:
+                chosen = tf.gather(images, order)
+            else:
+                chosen = tf.numpy_function(changed.batch, [order, *of_epoch], tf.uint8)
+                chosen.set_shape((None, *images.shape[1:]))
+            return tf.cast(chosen, tf.float32) / 255.0, tf.gather(labels, order)
 
         options = tf.data.Options()
         options.autotune.enabled = False  # nothing to tune, and its thread can hold up the end of a run by seconds
@@ -62,8 +77,9 @@ class _TensorFlowBatches:
 class _NumpyBatches:
     """By numpy, in a generator."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, changed: Augmentation | None) -> None:
         self._images, self._labels, self._batch_size = images, labels.astype(np.int32), batch_size
+        self._changed = changed
 
     def of(self, seed: int, first_epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         examples, epoch = len(self._labels), first_epoch
@@ -71,7 +87,8 @@ class _NumpyBatches:
             of_epoch = order(seed, epoch, examples)
             for start in range(0, examples, self._batch_size):
                 chosen = of_epoch[start : start + self._batch_size]
-                yield self._images[chosen].astype(np.float32) / np.float32(255), self._labels[chosen]
+                images = self._images[chosen] if self._changed is None else self._changed.batch(chosen, seed, epoch)
+                yield images.astype(np.float32) / np.float32(255), self._labels[chosen]
             epoch += 1
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 import keras
 import numpy as np
 
 from fracpool.settings import poolings
 from fracpool.settings.architecture import Layer, Network, dropout_rate, pool_at
-from fracpool.settings.schema import ModelSettings, OptimizerSettings, PoolSettings
+from fracpool.settings.schema import ModelSettings, PoolSettings
 from fracpool.training.distortion import GREY, GrahamDistortion
+from fracpool.training.state import Dirac
+from fracpool.training.whitening import WhiteningConvolution
 
 LEAKY_SLOPE = 1 / 3  # Graham's
+LOGITS_SCALE = 1 / 9  # airbench's
 
 
 def build(
@@ -57,7 +60,7 @@ def own_layers(network: Network, pool: PoolSettings) -> dict[str, Callable[[], k
 def _joined(network: Network, model: ModelSettings, pool: PoolSettings) -> set[str]:
     """Names of the layers that `normalized_pool` computes together: fused batch norm, FMP and leaky ReLU in a row."""
     regions_drawn = pool.kind == "fmp" and pool.regions_per != "run"
-    if not (model.batch_norm_fused and model.activation == "leaky_relu" and regions_drawn):
+    if not (model.batch_norm_fused and model.batch_norm_scale and model.activation == "leaky_relu" and regions_drawn):
         return set()
     together = ["batch_norm", "pool", "activation"]
     rows = (network.layers[first : first + 3] for first in range(len(network.layers)))
@@ -92,14 +95,16 @@ def _keras_layer(
             return layers.ZeroPadding2D(_margins(before, layer), name=name)
         case "conv":
             padding = "same" if layer.height == before.height else "valid"
-            if model.batch_norm_fused:
-                return _fused("convolution").Convolution2D(layer.units, layer.kernel, padding=padding, name=name)
-            return layers.Conv2D(layer.units, layer.kernel, padding=padding, name=name)
+            start = {"kernel_initializer": Dirac()} if model.dirac else {}
+            kind = _fused("convolution").Convolution2D if model.batch_norm_fused else layers.Conv2D
+            return kind(layer.units, layer.kernel, padding=padding, use_bias=not model.widths, name=name, **start)
+        case "whiten":
+            return WhiteningConvolution(trained=model.whiten_epochs > 0, name=name)
         case "batch_norm":
-            momentum = model.batch_norm_momentum
+            usual = {"momentum": model.batch_norm_momentum, "scale": model.batch_norm_scale, "name": name}
             if model.batch_norm_fused:
-                return _fused("batch_norm").FusedBatchNormalization(momentum=momentum, name=name)
-            return layers.BatchNormalization(momentum=momentum, synchronized=synchronized, name=name)
+                return _fused("batch_norm").FusedBatchNormalization(**usual)
+            return layers.BatchNormalization(**usual, synchronized=synchronized)
         case "activation" if model.activation == "leaky_relu":
             return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
         case "activation":
@@ -111,10 +116,16 @@ def _keras_layer(
             return layers.Dropout(dropout_rate(model, _number(layer)), noise_shape=whole, seed=0, name=name)
         case "pool":
             return poolings.of(pool).layer(pool_at(model, pool, _number(layer)), name, 0)
+        case "last_pool":
+            return layers.MaxPooling2D((before.height // layer.height, before.width // layer.width), name=name)
         case "flatten":
             return layers.Flatten(name=name)
         case "dense":
-            return layers.Dense(layer.units, name=name)
+            start = {"kernel_initializer": Dirac()} if model.dirac else {}
+            exact = {"dtype": "float32"} if name == "logits" else {}  # at any precision
+            return layers.Dense(layer.units, use_bias=name != "logits" or not model.widths, name=name, **start, **exact)
+        case "scale":
+            return layers.Rescaling(LOGITS_SCALE, dtype="float32", name=name)
     raise ValueError(f"layer {name}: unknown kind {layer.kind!r}")
 
 
@@ -149,20 +160,24 @@ def with_even_regions(
     return keras.Model(trained.inputs[0], outputs)
 
 
+def adapt(model: keras.Model, images: np.ndarray) -> None:
+    """Shows uint8 training images to the layers whose start depends on them."""
+    for layer in model.layers:
+        if isinstance(layer, WhiteningConvolution):
+            layer.adapt(images)
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Layers that are made inside compute by this dtype policy of Keras."""
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(usual)
+
+
 def _margins(before: Layer, after: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
     rows, columns = after.height - before.height, after.width - before.width
     return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
-
-
-def optimizer(settings: OptimizerSettings, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
-    rate: Any = settings.learning_rate
-    if settings.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps_per_epoch * epochs)
-    elif settings.schedule == "exponential":
-        rate = keras.optimizers.schedules.ExponentialDecay(
-            rate, steps_per_epoch, float(np.exp(-settings.decay)), staircase=True
-        )
-    average = {"use_ema": settings.average > 0, "ema_momentum": settings.average}
-    if settings.name == "adam":
-        return keras.optimizers.Adam(rate, **average)
-    return keras.optimizers.SGD(rate, momentum=settings.momentum, nesterov=settings.momentum > 0, **average)

@@ -13,7 +13,10 @@ from fracpool.settings.architecture import Network
 from fracpool.settings.identity import variant_id
 from fracpool.settings.schema import Settings
 from fracpool.training import devices, keras_network
-from fracpool.training.batches import TrainingBatches, training_batches
+from fracpool.training.batches import TrainingBatches, part, training_batches
+from fracpool.training.keras_network import precision
+from fracpool.training.losses import cross_entropy
+from fracpool.training.optimizers import optimizer
 from fracpool.training.state import initialise
 
 
@@ -55,22 +58,30 @@ def program_for(settings: Settings, network: Network, arrays: datasets.Arrays) -
         steps, budget = -(-examples // batch), settings.budget
         distorted = (budget.epochs - budget.plain_epochs) * steps
         mirrored = settings.trainer.strategy == "mirrored"
-        with devices.scope(settings.trainer):
+        with devices.scope(settings.trainer), precision(settings.precision):
             model = keras_network.build(network, settings.model, settings.pool, mirrored, distorted)
             model.compile(
-                optimizer=keras_network.optimizer(settings.optimizer, steps, budget.epochs),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                optimizer=optimizer(settings.optimizer, steps, budget.epochs, settings.model.whiten_epochs),
+                loss=cross_entropy(settings.optimizer.label_smoothing),
                 metrics=["accuracy"],
                 jit_compile=keras.backend.backend() == "jax",  # TensorFlow on CPUs: oneDNN convolves faster than XLA
             )
             model.optimizer.build(model.trainable_variables)
+        keras_network.adapt(model, part(arrays, examples)[0])
         tested = keras.Model(model.inputs[0], model.outputs[0]) if mirrored else model
-        stochastic = poolings.of(settings.pool).stochastic(settings.pool)
-        even = keras_network.with_even_regions(model, network, settings.model, settings.pool) if stochastic else None
-        own, batches = keras_network.own_layers(network, settings.pool), training_batches(arrays, examples, batch)
+        with precision(settings.precision):
+            even = _with_even_regions(model, network, settings)
+        own = keras_network.own_layers(network, settings.pool)
+        batches = training_batches(arrays, examples, batch, settings.augmentation)
         _program = Program(wanted, arrays, examples, batches, model, tested, even, own)
     initialise(_program.model, settings.seed, _program.own)
     return _program
+
+
+def _with_even_regions(model: keras.Model, network: Network, settings: Settings) -> keras.Model | None:
+    if not poolings.of(settings.pool).stochastic(settings.pool):
+        return None
+    return keras_network.with_even_regions(model, network, settings.model, settings.pool)
 
 
 def forget_program() -> None:

@@ -90,7 +90,9 @@ class Group:
     def _train_from(self, first: int, program: Program, settings: Settings) -> None:
         together = [run_id for run_id, epoch in self.first.items() if epoch == first]
         examples, batch = program.examples, settings.budget.batch_size
-        step = program.step_of_all = program.step_of_all or _step_of_all(program.model)
+        step = program.step_of_all = program.step_of_all or _step_of_all(
+            program.model, settings.optimizer.label_smoothing
+        )
         images, labels = part(program.arrays, examples)
         data = jnp.asarray(images), jnp.asarray(labels.astype(np.int32))
         stacked = jax.tree.map(lambda *of_each: jnp.stack(of_each), *(self.states[run_id] for run_id in together))
@@ -142,13 +144,16 @@ def _set_state(model: keras.Model, values: State) -> None:
             variable.assign(jnp.copy(value))  # JAX frees the arrays that a compiled test pass takes
 
 
-def _step_of_all(model: keras.Model) -> Callable[..., Any]:
+def _step_of_all(model: keras.Model, smoothing: float) -> Callable[..., Any]:
     """The step of training of all seeds: (stacked states, chosen (seeds, batch), images, labels) to (states, losses,
     accuracies). The images are an argument, since what a compiled function only refers to is compiled into it."""
 
     def loss_of(trained: Any, others: Any, x: Any, y: Any) -> Any:
         logits, others = model.stateless_call(trained, others, x, training=True)
-        losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)
+        of_classes = jax.nn.log_softmax(logits)
+        losses = -jnp.take_along_axis(of_classes, y[:, None], axis=1)
+        if smoothing:
+            losses = (1 - smoothing) * losses[:, 0] - smoothing * of_classes.mean(axis=1)
         return losses.mean(), (others, (logits.argmax(axis=1) == y).mean())
 
     def step(values: State, chosen: Any, images: Any, labels: Any) -> Any:

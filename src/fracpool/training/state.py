@@ -11,8 +11,10 @@ import keras
 import numpy as np
 
 from fracpool.pooling.fractional_max import KeptRegions
+from fracpool.training.whitening import WhiteningConvolution
 
 NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for a few thousand replicas
+START = 0  # seed of kernels that Keras sets, before `initialise` does
 TRAINING = 0  # the use of random streams; test passes use the number of their epoch, from 1
 
 
@@ -21,8 +23,8 @@ def initialise(model: keras.Model, seed: int, own: Mapping[str, Callable[[], ker
 
     Each variable is drawn from (seed, its own name) alone: a model can be used for one seed after another,
     and networks that share layer names and shapes start equal under equal seeds. Kernels are Glorot uniform,
-    as Keras' default; streams of randomness start at their own seed; optimizer slots are zero. Layers of the user's
-    `own`, by name what makes them anew, start as their own initializers say.
+    as Keras' default, or `Dirac`; streams of randomness start at their own seed; optimizer slots are zero. Layers of
+    the user's `own`, by name what makes them anew, start as their own initializers say.
     """
     own = own or {}
     for layer in model.layers:
@@ -32,8 +34,11 @@ def initialise(model: keras.Model, seed: int, own: Mapping[str, Callable[[], ker
         if isinstance(layer, KeptRegions):
             layer.draw(np.random.default_rng([seed, zlib.crc32(layer.name.encode())]))
             continue
+        if isinstance(layer, WhiteningConvolution):
+            layer.begin()
+            continue
         for variable in layer.weights:
-            variable.assign(_initial_value(variable, f"{layer.name}/{variable.name}", seed))
+            variable.assign(_initial_value(layer, variable, seed))
     for name, stream in random_streams(model).items():
         set_stream(stream, _stream_start(name, seed, TRAINING))
     for variable in model.optimizer.variables:
@@ -56,13 +61,16 @@ def _start_as_made(layer: keras.Layer, make: Callable[[], keras.Layer], seed: in
     layer.set_weights(new.get_weights())
 
 
-def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:
-    shape = tuple(variable.shape)
+def _initial_value(layer: keras.Layer, variable: Any, seed: int) -> np.ndarray:
+    path, shape = f"{layer.name}/{variable.name}", tuple(variable.shape)
     match variable.name:
         case "kernel":
+            draws = np.random.default_rng([seed, zlib.crc32(path.encode())])
+            initializer = getattr(layer, "kernel_initializer", None)
+            if isinstance(initializer, Dirac):
+                return initializer.draw(shape, draws)
             receptive = int(np.prod(shape[:-2]))
             limit = np.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
-            draws = np.random.default_rng([seed, zlib.crc32(path.encode())])
             return draws.uniform(-limit, limit, shape).astype(np.float32)
         case "gamma" | "moving_variance":
             return np.ones(shape, np.float32)
@@ -73,6 +81,27 @@ def _initial_value(variable: Any, path: str, seed: int) -> np.ndarray:
         case "proportion":  # of the maximum in a mixed pool
             return np.full(shape, 0.5, np.float32)
     raise ValueError(f"variable {path}: no initial value is defined for it")
+
+
+@keras.saving.register_keras_serializable(package="fracpool")
+class Dirac(keras.initializers.Initializer):
+    """Kernels that hand each channel on as it is, as far as there are filters; further filters, and the kernels of
+    dense layers, are uniform in ±1 / √inputs, PyTorch's default (Jordan, arXiv 2404.00498, section 3.1)."""
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        return keras.ops.convert_to_tensor(self.draw(tuple(shape), np.random.default_rng(START)), dtype)
+
+    def draw(self, shape: tuple[int, ...], draws: np.random.Generator) -> np.ndarray:
+        """A kernel (…, channels, filters) float32."""
+        *window, channels, filters = shape
+        limit = 1 / np.sqrt(int(np.prod(window)) * channels)
+        kernel = draws.uniform(-limit, limit, shape).astype(np.float32)
+        if window:
+            passed = min(channels, filters)
+            kernel[..., :passed] = 0
+            middle = tuple(side // 2 for side in window)
+            kernel[middle][range(passed), range(passed)] = 1
+        return kernel
 
 
 def random_streams(model: keras.Model) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -15,6 +15,18 @@ from fracpool.training.program import Program
 from fracpool.training.state import test_streams
 
 TEST_BATCH = 500
+Border = Literal["constant", "reflect"]
+
+
+# By the setting `views`: weight, pixels to move down and to the right, and whether mirrored, of each view. airbench's
+# weights (Jordan, arXiv 2404.00498): half for images in their place, half for moved ones.
+VIEWS = {
+    "flip": [(1 / 2, (0, 0), False), (1 / 2, (0, 0), True)],
+    "flip_shift": [
+        (1 / 4, (0, 0), False), (1 / 4, (0, 0), True), (1 / 8, (1, 1), False), (1 / 8, (1, 1), True),
+        (1 / 8, (-1, -1), False), (1 / 8, (-1, -1), True),
+    ],
+}  # fmt: skip
 
 
 def test_pass(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -42,7 +54,8 @@ def final_test(
     history: list[dict[str, float]],
     tested: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], float]:
-    """Predictions, metrics and seconds of the final test: one pass, and the average of `repeats` passes.
+    """Predictions, metrics and seconds of the final test: one pass, and the average of `repeats` passes; with `views`
+    also the averages of as many passes as there are views, each over another view.
 
     The one pass is that after the last epoch (`tested`), or the same again where further passes follow it. The
     average sums probabilities, as Graham's repeat tests do; with `test_shift` the images move from pass to pass. A
@@ -56,10 +69,12 @@ def final_test(
         known = tested if repeats == 1 else None
         total = one_pass = test_pass(model, arrays.test_images) if known is None else known
         by_repeats = {"1": score(one_pass, labels)[1]}
+        views = len(VIEWS.get(settings.views or "", ()))
         for number, move in enumerate(_moves(shift, repeats)[1:], start=2):
             total = total + test_pass(model, moved(arrays.test_images, *move))
-            if number == repeats or number & (number - 1) == 0:
+            if number in (repeats, views) or number & (number - 1) == 0:
                 by_repeats[str(number)] = score(total / number, labels)[1]
+        of_views = _of_views(program, settings, arrays.test_images)
     loss, accuracy = score(one_pass, labels)
     even = one_pass if program.even is None else test_pass(program.even, arrays.test_images)
     metrics = {
@@ -72,9 +87,27 @@ def final_test(
         "deterministic_accuracy": score(even, labels)[1],
         "train_loss": history[-1]["train_loss"],
     }
-    predictions = {"one_pass": one_pass, "averaged": total / repeats, "deterministic": even}
+    metrics |= {f"{form}_accuracy": score(averaged, labels)[1] for form, averaged in of_views.items()}
+    predictions = {"one_pass": one_pass, "averaged": total / repeats, "deterministic": even, **of_views}
     kept = {name: _as_kept(settings.predictions, array) for name, array in predictions.items()} | {"labels": labels}
     return kept, metrics, time.perf_counter() - began
+
+
+def _of_views(program: Program, settings: Settings, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Class probabilities averaged over the views: each view over regions drawn anew, and over even ones."""
+    if settings.views is None:
+        return {}
+    found = {"views": _over_views(program.tested, settings.views, images)}
+    even = found["views"] if program.even is None else _over_views(program.even, settings.views, images)
+    return {**found, "even_views": even}
+
+
+def _over_views(model: keras.Model, views: str, images: np.ndarray) -> np.ndarray:
+    passes = []
+    for weight, move, mirrored in VIEWS[views]:
+        view = moved(images, *move, border="reflect")
+        passes.append(np.float32(weight) * test_pass(model, view[:, :, ::-1] if mirrored else view))
+    return np.sum(passes, axis=0)
 
 
 def _moves(furthest: int, count: int) -> list[tuple[int, int]]:
@@ -84,11 +117,12 @@ def _moves(furthest: int, count: int) -> list[tuple[int, int]]:
     return nearest[:count] if furthest else nearest * count
 
 
-def moved(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """The images (n, height, width, channels) moved down and to the right, with 0 where nothing comes in."""
+def moved(images: np.ndarray, rows: int, columns: int, border: Border = "constant") -> np.ndarray:
+    """The images (n, height, width, channels) moved down and to the right; what comes in is 0, or the border's
+    reflection."""
     top, bottom, left, right = max(rows, 0), max(-rows, 0), max(columns, 0), max(-columns, 0)
     height, width = images.shape[1:3]
-    padded = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    padded = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)), mode=border)
     return padded[:, bottom : bottom + height, right : right + width]
 
 

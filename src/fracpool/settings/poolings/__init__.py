@@ -19,6 +19,8 @@ from fracpool.settings.poolings.users_pooling import own_pooling
 if TYPE_CHECKING:
     from fracpool.settings.schema import PoolSettings
 
+HALVING = 2.0  # the ratio whose sizes, floor(size / 2), are those of 2×2 max pooling
+
 
 def _halved(pool: PoolSettings, size: int) -> int:
     return size // 2
@@ -43,7 +45,8 @@ def _average_layer(pool: PoolSettings, name: str, seed: int) -> Any:
 def _check_fractional(pool: PoolSettings) -> None:
     from fracpool.settings.refusal import SettingsError, one_of, require
 
-    ratio = pool.ratio
+    require(pool.match in (None, "max"), "pool.match", pool.match, "null, or max: the sizes that 2×2 max pooling gives")
+    ratio = pool.ratio if pool.match is None else HALVING
     require(ratio is not None, "pool.ratio", ratio, "a number ≥ 1, e.g. 1.47")
     valid = ratio is not None and math.isfinite(ratio) and ratio >= 1
     require(valid, "pool.ratio", ratio, "a finite number from 1 to the size of the map, e.g. 1.47")
@@ -180,7 +183,7 @@ POOLINGS: dict[str, Pooling] = {
     "max": Pooling((), nothing_to_check, _halved, _max_layer, lambda pool: "max pool", takes_maximum=True),
     "average": Pooling((), nothing_to_check, _halved, _average_layer, lambda pool: "average pool"),
     "fmp": Pooling(
-        ("ratio", "pseudo_random", "overlapping", "window", "regions_per"),
+        ("ratio", "match", "pseudo_random", "overlapping", "window", "regions_per"),
         _check_fractional,
         _fractional_size,
         _fmp_layer,
@@ -190,7 +193,7 @@ POOLINGS: dict[str, Pooling] = {
         takes_maximum=True,
     ),
     "fractional_average": Pooling(
-        ("ratio", "pseudo_random", "overlapping", "window", "regions_per"),
+        ("ratio", "match", "pseudo_random", "overlapping", "window", "regions_per"),
         _check_fractional,
         _fractional_size,
         _fractional_average_layer,

@@ -27,7 +27,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             kept.assign(kept * self.momentum + new * (1 - self.momentum))
 
     def _fused(self, inputs: Any, *statistics: Any, is_training: bool) -> Any:
-        scale, offset, *moments = map(tf.convert_to_tensor, (self.gamma, self.beta, *statistics))
+        offset, *moments = map(tf.convert_to_tensor, (self.beta, *statistics))
+        scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(offset)
         return tf.compat.v1.nn.fused_batch_norm(
             inputs, scale, offset, *moments, epsilon=self.epsilon, is_training=is_training
         )

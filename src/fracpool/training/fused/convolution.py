@@ -21,7 +21,8 @@ class Convolution2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Where one window is all of the image this is a product of matrices, as which it takes a third of the time."""
-        if tuple(inputs.shape[1:3]) != self.kernel_size or self.groups > 1:
+        whole = tuple(inputs.shape[1:3]) == self.kernel_size and self.padding == "valid"
+        if not whole or self.groups > 1:
             return super().convolution_op(inputs, kernel)
         matrix = tf.reshape(tf.convert_to_tensor(kernel), (-1, self.filters))
         return tf.reshape(tf.matmul(tf.reshape(inputs, (-1, matrix.shape[0])), matrix), (-1, 1, 1, self.filters))
