@@ -173,7 +173,7 @@ def test_a_run_goes_on_bit_for_bit_and_learns(tmp_path):
     predictions, metrics = whole.predictions(), whole.data["metrics"]
     for form in ("views", "even_views"):
         accuracy = (predictions[form].argmax(axis=1) == predictions["labels"]).mean()
-        assert metrics[f"{form}_accuracy"] == pytest.approx(accuracy, abs=2e-3)
+        assert metrics[f"{form}_accuracy"] == pytest.approx(accuracy, abs=5e-3)  # float16 turns near ties
         np.testing.assert_allclose(predictions[form].astype(float).sum(axis=1), 1, atol=3e-3)
     assert not np.array_equal(predictions["views"], predictions["even_views"])
     for word in ("augmentation.flip=alternating", "views=flip_shift", "model=airbench", "optimizer.lookahead=5"):
