@@ -18,7 +18,7 @@ from fracpool.records.plain_text import count
 from fracpool.records.record import Record
 from fracpool.settings import datasets, identity
 from fracpool.settings.architecture import Network
-from fracpool.sweep import forecast, questions, sweep_file
+from fracpool.sweep import forecast, questions, shadowed_names, sweep_file
 from fracpool.sweep.grid import Composer, Plan, Point, grid, one_per_dataset, plan_all
 from fracpool.sweep.launch import carry_out
 from fracpool.sweep.outcome import Outcome, SweepFailed
@@ -43,6 +43,7 @@ def collecting() -> Iterator[list[Plan]]:
 
 def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) -> list[Any]:
     """Plans and carries out the sweep of `arguments` (overrides, each with one value or several)."""
+    shadowed_names.refuse(config.hydra.runtime.config_sources)
     whole = plan_all(Composer(config, loader), grid(arguments, loader))
     whole.remarks = questions.remarks(whole, list(config.hydra.overrides.task), bool(config.hydra.sweeper.params))
     if _collected is not None:
