@@ -27,8 +27,8 @@ from typing import Any
 from fracpool.findings import statistics
 from fracpool.findings.rules.kinds import judge_part
 from fracpool.findings.rules.part import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, VERDICTS, Part
-from fracpool.records.plain_text import text
-from fracpool.table.experiment import Experiment, natural
+from fracpool.records.plain_text import count, text
+from fracpool.table.experiment import Experiment, Rule, natural
 from fracpool.table.results import Results
 
 SCHEMA = 1  # of findings.json
@@ -46,6 +46,7 @@ class Finding:
     parts: list[Part]
     verdict: str = NOT_RUN
     reason: str = ""
+    rule_changes: tuple[str, ...] = ()  # what became of its rule once runs were known
 
     @property
     def counted(self) -> list[Part]:
@@ -89,6 +90,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
                 "comparison": f.comparison,
                 "verdict": f.verdict,
                 "reason": f.reason,
+                **({"rule_changes": list(f.rule_changes)} if f.rule_changes else {}),
                 "parts": [
                     {
                         "kind": p.kind,
@@ -116,6 +118,7 @@ def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str,
         source=text(given.get("source") or "", 1000),
         comparison=text(given.get("comparison") or "", 1000),
         parts=[],
+        rule_changes=_rule_changes(experiment.rules.get(str(given.get("id")), ())),
     )
     for spec in _specs(given):
         finding.parts += judge_part(results, experiment, spec)
@@ -123,6 +126,15 @@ def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str,
         _decide(family)
     finding.verdict, finding.reason = _conclude(finding)
     return finding
+
+
+def _rule_changes(rules: Sequence[Rule]) -> tuple[str, ...]:
+    found = []
+    for number, rule in enumerate(rules):
+        if rule.known and (number or rule.added):
+            were = f"{count(rule.known, 'run')} {'was' if rule.known == 1 else 'were'} known"
+            found.append(f"{'rule changed' if number else 'added'} after {were} ({rule.since[:10]})")
+    return tuple(found)
 
 
 def _specs(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -13,11 +13,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fracpool.command_line import BAD_INPUT, STOPPED, Parser, need_study
+
+if TYPE_CHECKING:
+    from fracpool.table.experiment import Experiment
 
 DEFAULT = Path("results/quick")
 COMPARISON = Path("results/comparison")
@@ -33,11 +38,13 @@ class Report:
 
     path: Path
     answer: str
-    verdicts: dict[str, str]  # by the finding's id
+    verdicts: dict[str, str]  # by the finding's id, with the experiment where several have that id
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         verdicts = ", ".join(f"{finding} {verdict}" for finding, verdict in self.verdicts.items())
-        return "\n".join([self.answer, *([verdicts] if verdicts else []), f"Open {self.path.resolve()}"])
+        told = [self.answer, *([verdicts] if verdicts else []), *self.remarks]
+        return "\n".join([*told, f"Open {self.path.resolve()}"])
 
 
 def write_report(results_dir: str | os.PathLike[str]) -> Path:
@@ -57,10 +64,24 @@ def make_report(results_dir: str | os.PathLike[str]) -> Report:
         from fracpool.report.page import write
         from fracpool.table import results
 
-        page = write(results.read(root))
-        return Report(root / "report.html", page.answer.headline, {f.id: f.verdict for f in page.findings})
+        read = results.read(root)
+        page = write(read)
+        several = [id_ for id_, n in Counter(f.id for f in page.findings).items() if n > 1]
+        verdicts = {f"{f.id} ({f.experiment})" if f.id in several else f.id: f.verdict for f in page.findings}
+        changed = [f"{f.id}: {line}" for f in page.findings for line in f.rule_changes]
+        return Report(root / "report.html", page.answer.headline, verdicts, (*changed, *_edited(read.experiments)))
     except OSError as error:
         raise ReportError(f"{error.filename or root}: cannot be read or written ({error.strerror})") from None
+
+
+def _edited(experiments: Iterable[Experiment]) -> list[str]:
+    """A line for each experiment whose file says something else than when it was swept."""
+    return [
+        f"{experiment.source.file} was edited since {experiment.name} was swept: its findings are those of the sweep; "
+        f"run it again to take in the new ones (what has its record is not trained again)"
+        for experiment in experiments
+        if experiment.source is not None and experiment.source.is_edited()
+    ]
 
 
 def write_comparison(folders: Sequence[Path], output: Path) -> str:

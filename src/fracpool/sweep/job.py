@@ -25,7 +25,7 @@ from fracpool.settings.check import from_config
 from fracpool.settings.names import label
 from fracpool.settings.refusal import SettingsError
 from fracpool.settings.schema import Settings
-from fracpool.sweep import progress, shadowed_names
+from fracpool.sweep import config_sources, progress
 from fracpool.sweep.outcome import ELSEWHERE, Outcome, outcome_of
 from fracpool.sweep.planned_run import PlannedRun, plan, prepare_folder, refuse_others
 from fracpool.training import tracking
@@ -108,7 +108,7 @@ def job(config: DictConfig) -> list[Outcome]:
 
 
 def _single(settings: Settings) -> None:
-    shadowed_names.refuse(HydraConfig.get().runtime.config_sources)
+    config_sources.refuse_hidden(HydraConfig.get().runtime.config_sources)
     refuse_others(settings)
     if settings.experiment.name:
         print(f"One run of the experiment {settings.experiment.name}; add -m to run all of it.")

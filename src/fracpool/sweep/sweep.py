@@ -18,7 +18,7 @@ from fracpool.records.plain_text import count
 from fracpool.records.record import Record
 from fracpool.settings import datasets, identity
 from fracpool.settings.architecture import Network
-from fracpool.sweep import forecast, questions, shadowed_names, sweep_file
+from fracpool.sweep import config_sources, forecast, questions, sweep_file
 from fracpool.sweep.grid import Composer, Plan, Point, grid, one_per_dataset, plan_all
 from fracpool.sweep.launch import carry_out
 from fracpool.sweep.outcome import Outcome, SweepFailed
@@ -43,9 +43,10 @@ def collecting() -> Iterator[list[Plan]]:
 
 def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) -> list[Any]:
     """Plans and carries out the sweep of `arguments` (overrides, each with one value or several)."""
-    shadowed_names.refuse(config.hydra.runtime.config_sources)
+    config_sources.refuse_hidden(config.hydra.runtime.config_sources)
     whole = plan_all(Composer(config, loader), grid(arguments, loader))
     whole.remarks = questions.remarks(whole, list(config.hydra.overrides.task), bool(config.hydra.sweeper.params))
+    whole.remarks += sweep_file.remarks(whole)
     if _collected is not None:
         _collected.append(whole)
         return []
@@ -60,7 +61,7 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
     tracking.prepare(whole.settings, whole.store.root)
     records = [point.run.finished() for point in whole.points]
     pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
-    write_sweep(whole)
+    write_sweep(whole, config_sources.experiment_file(config))
     _say_before(whole, pending, [record for record in records if record])
     outcomes = carry_out(launcher, config, pending)
     _say_after(whole, outcomes)

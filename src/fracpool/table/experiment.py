@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fracpool.records.plain_text import text
-from fracpool.records.record import RecordError
+from fracpool.records.record import RecordError, digest
 from fracpool.settings.names import distinct_names, flatten
 from fracpool.table.rows import checked_geometry
 from fracpool.table.variant import Variant
+
+MOST_BYTES = 10**6  # of an experiment's file
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,39 @@ class Experiment:
     not_run: str | None = None
     command: str = ""
     commit: str = ""
+    rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """That a finding is judged by another rule since a date (or, if `added`, at all), when so many runs were known.
+
+    `known` is None of a rule that came before fracpool kept the history.
+    """
+
+    since: str
+    known: int | None
+    added: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """The experiment's file, relative to where it was swept, and the hash of its text then."""
+
+    file: str
+    digest: str
+
+    def is_edited(self) -> bool:
+        """Whether the file is in the working directory and says something else now."""
+        here = Path.cwd()
+        try:
+            file = (here / self.file).resolve()
+            if not file.is_relative_to(here) or not file.is_file() or file.stat().st_size > MOST_BYTES:
+                return False
+            return digest(file.read_text("utf-8")) != self.digest
+        except (OSError, ValueError):
+            return False
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -65,9 +101,22 @@ def experiment_of(name: str, sweep: Mapping[str, Any]) -> Experiment:
             not_run=text(sweep["not_run"], 600) if sweep.get("not_run") else None,
             command=text(sweep.get("command") or "", 2000),
             commit=text(sweep.get("commit") or ""),
+            rules={
+                text(id_): tuple(_rule(rule) for rule in rules) for id_, rules in (sweep.get("rules") or {}).items()
+            },
+            source=_source(sweep.get("source")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"not a sweep file ({type(error).__name__}: {error})") from None
+
+
+def _rule(given: Mapping[str, Any]) -> Rule:
+    known = given["known"]
+    return Rule(text(given["since"], 40), None if known is None else int(known), bool(given.get("added")))
+
+
+def _source(given: Mapping[str, Any] | None) -> Source | None:
+    return Source(text(given["file"]), text(given["digest"])) if given else None
 
 
 def by_first_finding(experiment: Experiment) -> tuple[Any, str]:

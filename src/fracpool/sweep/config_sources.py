@@ -1,4 +1,4 @@
-"""Names that are taken: of two configs of one name Hydra reads the first it finds and says nothing of the other."""
+"""Where configs come from: of two with one name Hydra reads the first it finds and says nothing of the other."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from fracpool.settings import config_files
 from fracpool.settings.refusal import SettingsError
 
 
-def refuse(sources: Iterable[Any]) -> None:
+def refuse_hidden(sources: Iterable[Any]) -> None:
     """Raises SettingsError for a file that is hidden behind one of the same group and name in an earlier folder.
 
     Args:
         sources: Where Hydra looks for configs, in its order: `hydra.runtime.config_sources`.
     """
-    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    folders = _folders(sources)
     whole = config_files.configs()
     groups = [Path(group).relative_to(whole) for group, _, _ in os.walk(whole, followlinks=True)]
     for group in groups:
@@ -30,3 +32,15 @@ def refuse(sources: Iterable[Any]) -> None:
                         f"{file}: would be hidden behind {taken}, which has the same name; give it another, such as "
                         f"{file.with_name(f'my_{file.name}')}"
                     )
+
+
+def experiment_file(config: DictConfig) -> Path | None:
+    """The file of the experiment that a composed config has; None without one."""
+    runtime = config.hydra.runtime
+    choice = runtime.choices.get("experiment")
+    files = (folder / "experiment" / f"{choice}.yaml" for folder in _folders(runtime.config_sources))
+    return next((file for file in files if file.is_file()), None) if choice else None
+
+
+def _folders(sources: Iterable[Any]) -> list[Path]:
+    return [Path(source.path) for source in sources if source.schema == "file"]
