@@ -1,4 +1,5 @@
-"""What the command lines share: help like documentation, bad input in one line, exit codes, and how they are stopped.
+"""What the command lines share: help like documentation, bad input in one line, exit codes, output that any terminal
+can show, and how they are stopped.
 
 Ctrl-C and SIGTERM: the first stops at the end of the batch, a second Ctrl-C at once. Python hears of a signal between
 two of its own steps, and a batch is one step to it, however long. So a thread listens as well, which hears at once;
@@ -8,18 +9,54 @@ nothing is damaged, since everything is written whole or not at all.
 from __future__ import annotations
 
 import argparse
+import codecs
 import importlib.util
+import io
 import os
 import signal
 import sys
 import threading
+import unicodedata
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 # Exit codes: done, some runs failed, bad input, stopped, and whoever read the output has read enough.
 DONE, SOME_FAILED, BAD_INPUT, STOPPED, READER_GONE = 0, 1, 2, 130, 141
 SHOW_CURSOR = "\x1b[?25h"  # progress bars hide it
+# What stands for a character that the output's encoding does not have.
+NEAREST = {
+    "×": "x", "·": "|", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<=", "±": "+/-", "→": "->",
+    "½": "1/2", "⅓": "1/3", "²": "^2", "³": "^3", "√": "sqrt ", "∛": "cbrt ", "α": "alpha", "σ": "sigma", "ω": "omega",
+}  # fmt: skip
 AT_ONCE = "Stopped at once; the same command goes on after the last finished epoch."
+
+
+def show_what_can_be_shown() -> None:
+    """From now on a character that the output cannot have (it is not UTF-8) is written as the nearest that it can."""
+    codecs.register_error("fracpool.nearest", _nearest)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fracpool.nearest")
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_as_ascii, error.object[error.start : error.end])), error.end
+
+
+def _as_ascii(character: str) -> str:
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode("ascii")
+    return NEAREST.get(character) or plain or "?"
+
+
+def directory(path: str) -> Path:
+    """For an argument that names a folder: ~ is the user's home, as `--results=~/x` leaves it to us."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{path}: there is no such home folder; write the whole path") from None
 
 
 def listen() -> None:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
-from fracpool.command_line import Parser
+from fracpool.command_line import Parser, show_what_can_be_shown
 from fracpool.pooling.sizes import (
     FEW_PATTERNS,
     check_ratio,
@@ -139,6 +139,7 @@ def _parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
+    show_what_can_be_shown()
     parser = _parser()
     given = parser.parse_args(arguments)
     try:

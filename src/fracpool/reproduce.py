@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from pathlib import Path
 from typing import Any, cast
 
 from fracpool.command_line import need_study
@@ -19,11 +18,12 @@ need_study("reproduce")  # before anything of it is imported
 from omegaconf import OmegaConf
 
 from fracpool import command_line, report, train
-from fracpool.command_line import BAD_INPUT, DONE, STOPPED, Parser
+from fracpool.command_line import BAD_INPUT, DONE, STOPPED, Parser, directory
 from fracpool.records.environment import cores
 from fracpool.records.plain_text import count, duration
 from fracpool.records.store import Store
 from fracpool.settings import config_files
+from fracpool.settings.config_files import quoted
 from fracpool.settings.refusal import SettingsError, nearest
 from fracpool.sweep import forecast, sweep
 from fracpool.sweep.sweep_file import NO_REPORT
@@ -31,6 +31,7 @@ from fracpool.sweep.sweep_file import NO_REPORT
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 some runs failed, 2 bad input, 130 stopped."""
+    command_line.show_what_can_be_shown()
     options = _parser().parse_args(arguments)
     try:
         profile = _read_profile(options.profile, options.only)
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             return code
         worst = max(worst, code)
     try:
-        print(report.make_report(Path(options.results) / (options.into or options.profile)))
+        print(report.make_report(options.results / (options.into or options.profile)))
     except report.ReportError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int:
     """Says, before hours of work, how many runs are left and about how long they take; nothing where all are done."""
-    store = Store(Path(options.results) / (options.into or options.profile))
+    store = Store(options.results / (options.into or options.profile))
     known = store.read_sweeps()[0]
     runs = [known[name]["runs"] for name in profile if name in known]
     if len(runs) == len(profile) and all(store.folder(run).is_dir() for run in itertools.chain(*runs)):
@@ -95,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="EXPERIMENT", action="append", help="just this experiment (repeatable)")
     parser.add_argument("--jobs", type=int, default=cores(), help="runs at a time (default: all cores)")
     parser.add_argument("--into", metavar="NAME", help="folder in there (default: the profile's name)")
-    parser.add_argument("--results", default="results", help="folder of all results (default results)")
+    parser.add_argument("--results", type=directory, default="results", help="folder of all results (default results)")
     parser.add_argument(
         "--override", metavar="FIELD=VALUE", action="append", default=[], help="for every experiment (repeatable)"
     )
@@ -120,7 +121,7 @@ def _command(experiment: str, options: argparse.Namespace, overrides: list[str])
     parallel = ["threads=1"]
     if options.jobs > 1:
         parallel += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
-    where = [f"profile={options.into or options.profile}", f"results_dir={options.results}"]
+    where = [f"profile={options.into or options.profile}", f"results_dir={quoted(str(options.results))}"]
     return ["-m", f"+experiment={experiment}", *where, *parallel, NO_REPORT, *overrides, *options.override]
 
 

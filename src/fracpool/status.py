@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fracpool.command_line import BAD_INPUT, Parser
+from fracpool.command_line import BAD_INPUT, Parser, directory, show_what_can_be_shown
 from fracpool.records import run_claim
 from fracpool.records.plain_text import cut, text
 from fracpool.records.record import Record, RecordError
@@ -164,6 +164,7 @@ def _holds_results(folder: Path) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0, or 2 for bad input."""
+    show_what_can_be_shown()
     parser = Parser(
         "status",
         "Say how far the runs of a results folder are: done, running (and after which epoch), left,\n"
@@ -173,7 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "  python -m fracpool.status results/quick        one of them\n"
         "  watch -n 10 python -m fracpool.status          again and again while a sweep runs",
     )
-    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help=f"results folders (default: {DEFAULT})")
+    parser.add_argument(
+        "folders", nargs="*", type=directory, metavar="DIR", help=f"results folders (default: {DEFAULT})"
+    )
     given = parser.parse_args(arguments).folders or [DEFAULT]
     try:
         found = [folder for path in given for folder in folders(path)]

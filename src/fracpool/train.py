@@ -21,15 +21,17 @@ from fracpool.command_line import BAD_INPUT, DONE, READER_GONE, SOME_FAILED, STO
 from fracpool.records.files import StorageError
 from fracpool.settings import config_files, field_help
 from fracpool.settings.schema import register
-from fracpool.sweep import allowed_classes, job
+from fracpool.sweep import allowed_classes, hydra_state, job
 from fracpool.sweep.hydra_errors import one_line
 from fracpool.sweep.outcome import SweepFailed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carries out a command line (by default the process') and returns the exit code."""
-    register()
-    field_help.register()
+    """Carries out a command line (by default the process') and returns the exit code.
+
+    It may be called from Python, too, as often as one likes: in a notebook, in a loop, in another Hydra application.
+    """
+    command_line.show_what_can_be_shown()
     before, show_all = sys.argv, "HYDRA_FULL_ERROR" in os.environ
     if arguments is not None:
         sys.argv = ["python -m fracpool.train", *arguments]
@@ -38,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     command = hydra.main(config_path=str(config_files.configs()), config_name="train", version_base="1.3")(job.job)
     try:
-        with allowed_classes.registered_only(sys.argv[1:]):
+        with hydra_state.own(), allowed_classes.registered_only(sys.argv[1:]):
+            register()
+            field_help.register()
             command()
         return DONE
     except KeyboardInterrupt as error:
@@ -47,11 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read, such as `| head`, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except SweepFailed as error:
-        print(error, file=sys.stderr)
-        return SOME_FAILED
+    except SystemExit as end:  # of Hydra, after --help and the like
+        return BAD_INPUT if end.code else DONE
     except (Exception, job.Stop) as stopped:
         cause = stopped.error if isinstance(stopped, job.Stop) else stopped
+        if isinstance(cause, SweepFailed):
+            print(cause, file=sys.stderr)
+            return SOME_FAILED
         line = one_line(cause)
         if line is None or show_all:
             raise

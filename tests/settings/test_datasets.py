@@ -83,3 +83,15 @@ def test_cifar10_through_tfds():
     arrays = datasets.load(DatasetSettings("cifar10"))
     assert arrays.train_images.shape == (50_000, 32, 32, 3)
     assert np.bincount(arrays.test_labels).tolist() == [1000] * 10
+
+
+def test_without_a_home_only_what_lies_there_is_refused(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    assert len(datasets.load(SAMPLE).train_images) == 4000
+    with pytest.raises(SettingsError, match=r"dataset.data_dir=~/tensorflow_datasets: there is no such home"):
+        datasets.missing(DatasetSettings("mnist"))
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/elsewhere")
+    with pytest.raises(SettingsError, match="TFDS_DATA_DIR=~/elsewhere: there is no such home"):
+        datasets.missing(DatasetSettings("mnist"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fracpool.records import environment
 from fracpool.settings import identity
 from fracpool.settings.schema import AugmentationSettings, BudgetSettings, ModelSettings, OptimizerSettings, Settings
 from fracpool.training.provenance import code_fingerprint
@@ -145,3 +146,45 @@ def test_the_computing_folders_exist():
 
     for folder in provenance.COMPUTING_FOLDERS:
         assert list((Path(provenance.__file__).parents[1] / folder).glob("*.py")), folder
+
+
+def test_what_is_set_in_the_shell_and_changes_results_changes_the_id(monkeypatch):
+    usual = identity.run_id(settings(), "data")
+    for name, value in {
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # the default
+        "XLA_FLAGS": "--xla_gpu_cuda_data_dir=/usr/lib/cuda --xla_force_host_platform_device_count=2",
+        "JAX_ENABLE_X64": "1",  # of another backend
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert identity.run_id(settings(), "data") == usual
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert identity.config(settings())["variables"] == {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=/tmp/somewhere")
+    ids = {usual, identity.run_id(settings(), "data")}
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    ids.add(identity.run_id(settings(), "data"))
+    monkeypatch.delenv("JAX_ENABLE_X64")
+    ids.add(identity.run_id(settings(), "data"))
+    assert len(ids) == 4
+
+
+def test_the_command_that_repeats_a_run_sets_what_it_was_made_with(monkeypatch):
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit")
+    assert environment.command(["seed=1"]) == (
+        "TF_XLA_FLAGS='--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit' python -m fracpool.train seed=1"
+    )
+
+
+@pytest.mark.parametrize("home", ["writable", "read only", "none"])
+def test_keras_file_is_found_where_keras_looks(home, tmp_path, monkeypatch):
+    """Also for a user without a home: in a container, the number of a user need not be anybody's."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    if home == "none":
+        monkeypatch.delenv("HOME", raising=False)
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    else:
+        monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("os.access", lambda path, mode: home == "writable")
+    assert environment.backend() in ("tensorflow", "jax", "torch")
+    assert environment._file_of_keras() == (tmp_path if home == "writable" else Path("/tmp")) / ".keras" / "keras.json"

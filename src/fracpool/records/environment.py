@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -93,16 +94,51 @@ def backend() -> str:
     if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"]
     try:
-        file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
-        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
+        return str(json.loads(_file_of_keras().read_text(encoding="utf-8"))["backend"])
     except (OSError, ValueError, LookupError, TypeError):
         return "tensorflow"
 
 
+def _file_of_keras() -> Path:
+    """Where Keras reads settings from; it falls back on /tmp where there is no home, or one that it cannot write."""
+    home = os.path.expanduser("~")
+    usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    return Path(os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", usual), "keras.json")))
+
+
+def numerics() -> dict[str, str]:
+    """Variables of the shell that change how the backend of this process rounds or draws, where they are set to
+    something else than its default. Paths and what is only written out leave a result as it is, and are left out."""
+    found = {}
+    for name, default in (_NUMERICS["every"] | _NUMERICS.get(backend(), {})).items():
+        words = [word for word in os.environ.get(name, "").split() if not _WITHOUT_EFFECT.search(word)]
+        if words and " ".join(words).lower() != default:
+            found[name] = " ".join(words)
+    return found
+
+
+# By backend, name and default ("" where leaving it out is something else than any value).
+_NUMERICS: dict[str, dict[str, str]] = {
+    "every": {"XLA_FLAGS": "", "NVIDIA_TF32_OVERRIDE": "", "ONEDNN_DEFAULT_FPMATH_MODE": "strict"},
+    "tensorflow": {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_SET_ONEDNN_FPMATH_MODE": "", "TF_XLA_FLAGS": ""},
+    "jax": {
+        "JAX_ENABLE_X64": "0",
+        "JAX_DEFAULT_DTYPE_BITS": "64",
+        "JAX_DEFAULT_MATMUL_PRECISION": "",
+        "JAX_DEFAULT_PRNG_IMPL": "threefry2x32",
+        "JAX_RANDOM_SEED_OFFSET": "0",
+        "JAX_THREEFRY_PARTITIONABLE": "1",
+    },
+    "torch": {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0"},
+}
+_WITHOUT_EFFECT = re.compile(r"/|^--xla_dump|^--xla_force_host_platform_device_count=")
+
+
 def command(arguments: Sequence[str]) -> str:
-    """A command line of `fracpool.train` as it has to be typed to compute on the backend of this process."""
-    chosen = "" if backend() == "tensorflow" else f"KERAS_BACKEND={backend()} "
-    return chosen + f"python -m fracpool.train {shlex.join(arguments)}".rstrip()
+    """A command line of `fracpool.train` as it has to be typed to compute as this process does."""
+    chosen = {} if backend() == "tensorflow" else {"KERAS_BACKEND": backend()}
+    variables = [f"{name}={shlex.quote(value)} " for name, value in (chosen | numerics()).items()]
+    return f"{''.join(variables)}python -m fracpool.train {shlex.join(arguments)}".rstrip()
 
 
 def _version(package: str) -> str | None:

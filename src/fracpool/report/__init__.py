@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracpool.command_line import BAD_INPUT, STOPPED, Parser, need_study
+from fracpool.command_line import BAD_INPUT, STOPPED, Parser, directory, need_study, show_what_can_be_shown
 
 if TYPE_CHECKING:
     from fracpool.table.experiment import Experiment
@@ -112,6 +112,7 @@ def _need_runs(root: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 written, 2 bad input, 130 stopped."""
+    show_what_can_be_shown()
     given = _parser().parse_args(arguments)
     need_study("report")
     folders = given.folders or [DEFAULT]
@@ -144,6 +145,8 @@ def _parser() -> Parser:
         "                                                         mine against the reference\n"
         "  python -m fracpool.report a b c --output results/abc   three of them, into a folder of its own",
     )
-    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help=f"results folders (default: {DEFAULT})")
-    parser.add_argument("--output", type=Path, metavar="DIR", help=f"of a comparison (default: {COMPARISON})")
+    parser.add_argument(
+        "folders", nargs="*", type=directory, metavar="DIR", help=f"results folders (default: {DEFAULT})"
+    )
+    parser.add_argument("--output", type=directory, metavar="DIR", help=f"of a comparison (default: {COMPARISON})")
     return parser

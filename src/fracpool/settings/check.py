@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from fracpool.records import environment
 from fracpool.settings import findings_schema, poolings
 from fracpool.settings.poolings import POOLINGS
-from fracpool.settings.refusal import SettingsError, is_name, one_of, require
+from fracpool.settings.refusal import SettingsError, expanded, is_name, one_of, require
 from fracpool.settings.schema import (
     AugmentationSettings,
     ModelSettings,
@@ -55,6 +55,7 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     settings = cast(Settings, OmegaConf.to_object(typed))
     ignored = _drop_foreign_pool_fields(settings.pool, sweep)
     check(settings)
+    settings.results_dir = str(expanded("results_dir", settings.results_dir))
     if not settings.model.batch_norm:  # what has no effect makes no other run
         settings.model.batch_norm_momentum = ModelSettings.batch_norm_momentum
         settings.model.batch_norm_fused = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parent.parent
+_PLAIN = re.compile(r"[A-Za-z_./][\w./-]*", re.ASCII)
 
 
 def configs() -> Path:
@@ -34,3 +36,11 @@ def option(group: str, name: str, kind: type) -> tuple[bool, dict[str, Any]]:
 def override_value(value: Any) -> str:
     """A value as an override has it: null, true, [32,64]."""
     return json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
+def quoted(value: str) -> str:
+    """A text as an override has it: in quotes, if Hydra would take it for something else without."""
+    if _PLAIN.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan", "inf"):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -18,7 +18,7 @@ import numpy as np
 
 from fracpool.settings import decoded_cache, mnist5k, users_modules
 from fracpool.settings.arrays import Arrays
-from fracpool.settings.refusal import SettingsError, is_name, one_of, require
+from fracpool.settings.refusal import SettingsError, expanded, is_name, one_of, require
 from fracpool.settings.schema import DatasetSettings
 
 
@@ -103,7 +103,8 @@ def obtain(settings: DatasetSettings) -> None:
 def load(settings: DatasetSettings) -> Arrays:
     """The data in memory (read once per process). With `held_out` the test images are so many of the training images,
     the same for all seeds, drawn without regard to class; training goes without them."""
-    return _load_split(settings.name, str(_tfds_root(settings)), settings.loader, settings.held_out)
+    root = str(_tfds_root(settings)) if describe(settings).source == "tfds" else ""
+    return _load_split(settings.name, root, settings.loader, settings.held_out)
 
 
 @lru_cache(maxsize=1)
@@ -191,8 +192,9 @@ def _describe_own(name: str, loader: str) -> Dataset:
 
 def _tfds_root(settings: DatasetSettings) -> Path:
     """`dataset.data_dir`, else TFDS_DATA_DIR, else TFDS' own default."""
-    chosen = settings.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(chosen).expanduser()
+    given = {"dataset.data_dir": settings.data_dir, "TFDS_DATA_DIR": os.environ.get("TFDS_DATA_DIR")}
+    field, chosen = next((each for each in given.items() if each[1]), ("dataset.data_dir", "~/tensorflow_datasets"))
+    return expanded(field, str(chosen))
 
 
 def _folder(settings: DatasetSettings) -> Path:

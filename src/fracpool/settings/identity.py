@@ -33,7 +33,7 @@ def config(settings: Settings) -> dict[str, Any]:
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     passes, shift = test_passes(settings)
-    backend, held_out = environment.backend(), settings.dataset.held_out
+    backend, numerics, held_out = environment.backend(), environment.numerics(), settings.dataset.held_out
     augmentation = {name: value for name, value in asdict(settings.augmentation).items() if value}
     precision = settings.precision
     return {
@@ -49,6 +49,7 @@ def config(settings: Settings) -> dict[str, Any]:
         **({"views": settings.views} if settings.views else {}),
         **({"precision": precision} if precision != "float32" else {}),
         **({"backend": backend, "order": "numpy"} if backend != "tensorflow" else {}),  # of the images in an epoch
+        **({"variables": numerics} if numerics else {}),
         **({"trainer": trainer_config(settings.trainer)} if settings.trainer.strategy != "single" else {}),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -44,3 +45,11 @@ def closest(name: str, known: Sequence[str]) -> str | None:
 def is_name(text: str) -> bool:
     """Whether it can be part of a path: letters, digits, _ and -, at most 100."""
     return text.replace("-", "").replace("_", "").isalnum() and len(text) <= 100
+
+
+def expanded(field: str, path: str) -> Path:
+    """The folder that a setting names, where ~ is the home of the user and ~name that of another."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{field}={path}: there is no such home folder; write the whole path") from None

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from fracpool.settings.refusal import SettingsError
-from fracpool.sweep import launchers
+from fracpool.sweep import known_fields, launchers
 
 LAUNCHERS = {needs.option: target for target, needs in launchers.LAUNCHERS.items()}
 SWEEPERS = {"fracpool": "hydra_plugins.fracpool_sweeper.FracpoolSweeper"}
@@ -31,11 +31,16 @@ _CALLS_OR_NESTS = re.compile(r"\$\{[^}]*[:$]")  # ${oc.decode:…} and ${a.${b}}
 
 
 class RegisteredOnly(ConfigLoaderImpl):
-    """Hydra's loader of configs, which hands out none that names a class from outside the registry."""
+    """Hydra's loader of configs, which hands out none that names a class from outside the registry or has a field that
+    nothing reads."""
 
-    def load_configuration(self, *arguments: Any, **options: Any) -> DictConfig:
-        config = super().load_configuration(*arguments, **options)
+    def load_configuration(self, config_name: str | None, *arguments: Any, **options: Any) -> DictConfig:
+        config = super().load_configuration(config_name, *arguments, **options)
+        if config_name is None:  # --hydra-help, which shows Hydra as it is without an application
+            config.hydra.sweeper = {"_target_": SWEEPERS["fracpool"]}
         check(config)
+        if config_name is not None:
+            known_fields.check(config)
         return config
 
 

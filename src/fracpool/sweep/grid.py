@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,10 +18,18 @@ from omegaconf.errors import OmegaConfBaseException
 from fracpool.records.store import Store
 from fracpool.settings import datasets, findings_schema, identity
 from fracpool.settings.check import from_config
+from fracpool.settings.config_files import override_value
 from fracpool.settings.names import flatten, label
 from fracpool.settings.refusal import ImpossibleNetwork, SettingsError, nearest
 from fracpool.settings.schema import ExperimentSettings, Settings
+from fracpool.sweep import interpolations
 from fracpool.sweep.planned_run import PlannedRun, plan, refuse_others
+
+# Where records go and what is done about them: no part of what a run is.
+OF_THE_SWEEP = (
+    "results_dir", "profile", "experiment.name", "retry", "predictions", "missing_data", "logger", "plan", "threads",
+    "trainer.at_once",
+)  # fmt: skip
 
 
 @dataclass
@@ -121,7 +130,10 @@ def plan_all(composer: Composer, grid: list[list[Override]]) -> Plan:
     impossible: dict[str, Impossible] = {}
     missing = None
     settings: Settings | None = None
+    first: Settings | None = None
     for settings, overrides in _all_settings(composer, grid):
+        first = first or settings
+        _require_one_sweep(settings, first)
         if _is_left_out(settings):
             continue
         try:
@@ -162,7 +174,8 @@ def _is_left_out(settings: Settings) -> bool:
 
 
 def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tuple[Settings, list[str]]]:
-    """The settings of each point; those that differ in the seed alone are composed and checked once."""
+    """The settings of each point, and the overrides that give them anywhere; points that differ in the seed alone are
+    composed and checked once, unless something is interpolated: it may well be the seed."""
     known: dict[tuple[str, ...], Settings] = {}
     for point in grid:
         overrides = [str(o.input_line) for o in point]
@@ -171,10 +184,24 @@ def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tu
         if isinstance(seed, int) and 0 <= seed < 2**31 and without_seed in known:
             yield replace(known[without_seed], seed=seed), overrides
             continue
-        settings, _ = from_config(composer.compose(point), sweep=True)
+        config = composer.compose(point)
+        settings, _ = from_config(config, sweep=True)
         refuse_others(settings)
-        known[without_seed] = settings
-        yield settings, overrides
+        interpolated = list(interpolations.overrides(config))
+        if not interpolated:
+            known[without_seed] = settings
+        yield settings, [*overrides, *interpolated]
+
+
+def _require_one_sweep(settings: Settings, first: Settings) -> None:
+    """Raises SettingsError for a setting that does not tell runs apart, and so can have but one value in a sweep."""
+    for name in OF_THE_SWEEP:
+        here, there = (attrgetter(name)(each) for each in (settings, first))
+        if here != there:
+            raise SettingsError(
+                f"{name}={override_value(there)},{override_value(here)}: has one value in a sweep, whose runs it does "
+                f"not tell apart; start a sweep for each"
+            )
 
 
 def _seeds_together(points: list[Point]) -> list[Point]:

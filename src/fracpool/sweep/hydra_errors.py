@@ -80,6 +80,10 @@ def _about_hydra(error: BaseException) -> str:
         return "experiment: write +experiment=NAME, with the plus sign"
     if field is not None and field not in names():
         return f"{field}: no such setting; {nearest_setting(field, names())}"
+    chosen_twice = re.search(r"Multiple values for \S+ To override a value use 'override (\S+): (\S+)'", text)
+    if chosen_twice is not None:
+        group, option = chosen_twice.groups()
+        return f"+{group}={option}: {group} has an option already; write {group}={option}, without the plus sign"
     ambiguous = _after(text, r"Ambiguous value for argument '([^']+)'")
     if ambiguous is not None:
         return f"{ambiguous}: several values need -m (a sweep); write [a,b] if the field is a list"

@@ -26,7 +26,7 @@ from fracpool.settings.names import label
 from fracpool.settings.refusal import SettingsError
 from fracpool.settings.schema import Settings
 from fracpool.sweep import config_sources, progress
-from fracpool.sweep.outcome import ELSEWHERE, Outcome, outcome_of
+from fracpool.sweep.outcome import ELSEWHERE, Outcome, SweepFailed, outcome_of
 from fracpool.sweep.planned_run import PlannedRun, plan, prepare_folder, refuse_others
 from fracpool.training import tracking
 
@@ -47,9 +47,10 @@ def execute_together(planned: Sequence[PlannedRun], reporter: progress.RunReport
         settings = left[0].settings
         compute = quiet_import.load(COMPUTING[settings.task])
         devices = quiet_import.load("fracpool.training.devices")
+        keras_settings = quiet_import.load("fracpool.training.keras_settings")
         devices.use(settings.threads)
         devices.check(settings.trainer)
-        with contextlib.ExitStack() as claimed:
+        with keras_settings.usual(), contextlib.ExitStack() as claimed:
             mine = [p for p in left if claimed.enter_context(run_claim.claim(p.claim))]
             outcomes |= {p.key: _elsewhere(p) for p in left if p not in mine}
             outcomes |= _finished(mine)  # another process may have ended them just before
@@ -86,7 +87,8 @@ def _elsewhere(planned: PlannedRun) -> Outcome:
 
 
 class Stop(BaseException):
-    """An error that stops a sweep, not only its run. Hydra's launchers go on after an Exception."""
+    """An error that ends the command, not only its run. Hydra's launchers go on after an Exception, and Hydra says that
+    there was one."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -103,7 +105,7 @@ def job(config: DictConfig) -> list[Outcome]:
             return execute_together([plan(replace(settings, seed=seed)) for seed in seeds], progress.current())
         _single(settings)
         return []
-    except (SettingsError, StorageError) as error:
+    except (SettingsError, StorageError, SweepFailed) as error:
         raise Stop(error) from error
 
 
@@ -132,7 +134,7 @@ def _single(settings: Settings) -> None:
         print(f"skipped, its record is there: {outcome.label}, seed {outcome.seed}{_accuracy(outcome)}")
     print(f"Record: {planned.store.folder(outcome.run_id)}")
     if outcome.status == "failed":
-        raise SystemExit(1)
+        raise SweepFailed("The traceback of the failed run is in its record; retry=failed runs it again.")
 
 
 def _accuracy(outcome: Outcome) -> str:

@@ -19,7 +19,7 @@ from fracpool.records.plain_text import count
 from fracpool.records.run_claim import is_free
 from fracpool.records.unfinished import history
 from fracpool.settings import identity, names
-from fracpool.settings.config_files import override_value
+from fracpool.settings.config_files import override_value, quoted
 from fracpool.settings.schema import Settings
 from fracpool.sweep import launchers, progress
 from fracpool.sweep.grid import Point
@@ -37,6 +37,7 @@ def carry_out(launcher: Any, config: DictConfig, pending: list[Point]) -> list[O
     while pending:
         for outcome in _launch(launcher, config, pending):
             outcomes[outcome.run_id] = outcome
+        _require_planned(pending, outcomes)
         waiting = [point for point in pending if outcomes[point.run.run_id].status == ELSEWHERE]
         if waiting and len(waiting) == len(pending):
             print(f"waiting for {count(len(waiting), 'run')} that another process is at")
@@ -44,6 +45,17 @@ def carry_out(launcher: Any, config: DictConfig, pending: list[Point]) -> list[O
             time.sleep(POLL_SECONDS)
         pending = waiting
     return list(outcomes.values())
+
+
+def _require_planned(pending: list[Point], outcomes: dict[str | None, Outcome]) -> None:
+    """Raises SweepFailed where a worker made other runs than were planned here."""
+    lost = [point for point in pending if point.run.run_id not in outcomes]
+    if lost:
+        raise SweepFailed(
+            f"{count(len(lost), 'run')} became other runs where they were carried out, such as {lost[0].run.run_id}: "
+            f"what reaches a worker from its surroundings (data, modules, KERAS_BACKEND and other variables) must be "
+            f"as it is here"
+        )
 
 
 def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Outcome]:
@@ -111,8 +123,8 @@ def _launch_again(launcher: Any, config: DictConfig, pending: list[Point]) -> li
 
 def _for_a_worker(settings: Settings, threads: int | None) -> list[str]:
     """What a worker has to be told beside the overrides: it may run in another folder, on some of the cores."""
-    folder = str(Path(settings.results_dir).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return [f"results_dir='{folder}'", *([f"threads={threads}"] if threads else [])]
+    folder = quoted(str(Path(settings.results_dir).absolute()))
+    return [f"results_dir={folder}", *([f"threads={threads}"] if threads else [])]
 
 
 def _values(job_return: JobReturn) -> list[Outcome]:

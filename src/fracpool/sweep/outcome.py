@@ -46,4 +46,4 @@ def outcome_of(record: Record, skipped: bool, seconds: float) -> Outcome:
 
 
 class SweepFailed(Exception):
-    """Some runs of a sweep failed; the text is the summary."""
+    """A run failed, or some of a sweep; the text is the summary."""

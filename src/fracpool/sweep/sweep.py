@@ -57,6 +57,7 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
         for settings in one_per_dataset(whole):
             datasets.obtain(settings.dataset)
         whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
+    config.hydra.sweep.dir = str(whole.store.root)  # where launchers and the report look, as it was planned
     prepare_folder(whole.store)
     tracking.prepare(whole.settings, whole.store.root)
     records = [point.run.finished() for point in whole.points]

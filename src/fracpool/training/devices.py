@@ -75,6 +75,8 @@ def _tensorflow_uses(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError as error:
+        if threads_in_use() == threads:  # without having been told, as one thread for each core is its default
+            return
         raise SettingsError(
             f"threads={threads}: this process already computes with {threads_in_use()}; start a new one for another "
             "number"
