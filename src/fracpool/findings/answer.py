@@ -1,4 +1,7 @@
-"""The answer in plain words: does FMP beat 2×2 max pooling, and when? Made from the runs, never by hand."""
+"""The answer in plain words, made from the runs, never by hand: does FMP beat 2×2 max pooling, and when?
+
+A folder whose findings compare something else is answered by these (`fracpool.findings.own_answer`).
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,33 @@ from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import count, points
 from fracpool.table.results import Results
 
+QUESTION = "Does fractional max pooling beat 2×2 max pooling, and when?"
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What the two sides of the contrasts are called in figures: in a text, shortly, and in full."""
+
+    a: str
+    b: str
+    b_short: str
+    b_whole: str
+
+    @property
+    def swapped(self) -> bool:
+        """Whether each contrast puts FMP in the place of max pooling and changes nothing else."""
+        return self == FMP_FOR_MAX
+
+
+FMP_FOR_MAX = Sides("FMP", "max pooling", "max", "2×2 max pooling")
+
 
 @dataclass(frozen=True)
 class Answer:
-    """The first screen: a headline, at most three sentences, and the contrasts that they rest on."""
+    """The first screen: a question, a headline, at most three sentences, and the contrasts that they rest on."""
 
+    question: str
+    sides: Sides
     headline: str
     sentences: tuple[str, ...]
     swaps: tuple[Contrast, ...]
@@ -25,7 +50,7 @@ class Answer:
 
 
 def answer(results: Results) -> Answer:
-    """The answer that these results give."""
+    """The answer that these results give to the question whether FMP beats max pooling."""
     swaps, averaged = contrasts_of(results, SWAP), contrasts_of(results, AVERAGED)
     deeper = contrasts_of(results, DEEPER)
     sentences = (
@@ -37,7 +62,9 @@ def answer(results: Results) -> Answer:
     if swaps:
         headline += _depth_clause(deeper) + ("" if _how_many(swaps, AHEAD) else _averaged_clause(averaged))
     headline += "."
-    return Answer(headline, tuple(filter(None, sentences)), tuple(swaps), tuple(averaged), tuple(deeper))
+    return Answer(
+        QUESTION, FMP_FOR_MAX, headline, tuple(filter(None, sentences)), tuple(swaps), tuple(averaged), tuple(deeper)
+    )
 
 
 # ---- sentences, each of parts that the data allow ----

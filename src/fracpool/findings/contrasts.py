@@ -1,20 +1,23 @@
-"""The comparisons that the answer rests on: pairs of variants, equal but for their pooling or their depth.
+"""The comparisons that the answer rests on: pairs of variants, paired by seed.
 
-A swap is a pair of variants of one experiment that differ by their pooling only, FMP against 2×2 max pooling,
-paired by seed. Whether FMP is ahead or behind is a two-sided test, corrected (Holm) over the swaps of the experiment.
+A swap is a pair of variants of one experiment that differ by their pooling only, FMP against 2×2 max pooling. Another
+study names its own pairs: the parts of its findings. Whether the first of a pair is ahead or behind is a two-sided
+test, corrected (Holm) over the pairs of the experiment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fracpool.findings import statistics
 from fracpool.findings.rules.part import ALPHA
-from fracpool.findings.scores import scores
+from fracpool.findings.scores import NotJudged, scores, select_one
 from fracpool.findings.statistics import Estimate
+from fracpool.records.plain_text import text
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import TEST_PASSES, Variant, network_names, settings_key
@@ -80,7 +83,29 @@ def _family(results: Results, experiment: Experiment, relation: Relation) -> lis
     for variant in experiment.variants:
         alike.setdefault(settings_key(variant.settings, without=relation.apart), []).append(variant)
     pairs = [(a, b) for group in alike.values() for a in group for b in group if relation.holds(a, b)]
-    found = [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b, relation)]
+    metrics = relation.metric, "test_accuracy"
+    return _told_apart(
+        [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b, metrics, relation is SWAP)]
+    )
+
+
+def contrasts_of_parts(results: Results, experiment: Experiment, parts: Sequence[Mapping[str, Any]]) -> list[Contrast]:
+    """The pairs that parts of findings compare at the end of the budget; each is called by the part's title."""
+    found = []
+    for part in parts:
+        metric = str(part.get("metric", "test_accuracy"))
+        try:
+            a, b = select_one(experiment, part["a"]), select_one(experiment, part["b"])
+        except (KeyError, NotJudged, TypeError):
+            continue
+        told_by_budget = metric == "test_accuracy"
+        title = text(part.get("title") or a.name)
+        found += _contrast(results, experiment, title, a, b, (metric, metric), told_by_budget)
+    return _told_apart(found)
+
+
+def _told_apart(found: list[Contrast]) -> list[Contrast]:
+    """Their tests are corrected together, since they are read together."""
     for contrast, p in zip(found, statistics.holm([c.p for c in found]), strict=True):
         if p <= ALPHA:
             contrast.outcome = AHEAD if contrast.end.mean > 0 else BEHIND
@@ -88,12 +113,17 @@ def _family(results: Results, experiment: Experiment, relation: Relation) -> lis
 
 
 def _contrast(
-    results: Results, experiment: Experiment, network: str, a: Variant, b: Variant, relation: Relation
+    results: Results,
+    experiment: Experiment,
+    network: str,
+    a: Variant,
+    b: Variant,
+    metrics: tuple[str, str],
+    told_by_budget: bool,
 ) -> list[Contrast]:
-    at_end = _differences(results, experiment, a, b, "end", relation.metric)
+    at_end = _differences(results, experiment, a, b, "end", metrics)
     if not len(at_end):
         return []
-    told_by_budget = relation is SWAP
     at_first = _differences(results, experiment, a, b, 1) if told_by_budget else np.array([])
     p = 1.0
     if len(at_end) >= statistics.MIN_SEEDS:
@@ -103,8 +133,13 @@ def _contrast(
 
 
 def _differences(
-    results: Results, experiment: Experiment, a: Variant, b: Variant, at: int | str, metric: str = "test_accuracy"
+    results: Results,
+    experiment: Experiment,
+    a: Variant,
+    b: Variant,
+    at: int | str,
+    metrics: tuple[str, str] = ("test_accuracy", "test_accuracy"),
 ) -> np.ndarray:
-    scores_a, _ = scores(results, experiment, a, at, metric)
-    scores_b, _ = scores(results, experiment, b, at)
+    scores_a, _ = scores(results, experiment, a, at, metrics[0])
+    scores_b, _ = scores(results, experiment, b, at, metrics[1])
     return np.array([scores_a[seed] - scores_b[seed] for seed in sorted(set(scores_a) & set(scores_b))])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fracpool.findings.answer import Answer, answer
+from fracpool.findings.own_answer import own_answer
 from fracpool.findings.verdicts import Finding, as_json, judge
 from fracpool.records.files import write_file
 from fracpool.records.plain_text import cut, text
@@ -29,7 +30,6 @@ from fracpool.table.repeat import how_to_repeat
 from fracpool.table.results import Results
 from fracpool.table.variant import USUAL, sizes, sizes_text
 
-TITLE = "Does fractional max pooling beat 2×2 max pooling, and when?"
 MOST_RUNS_SHOWN = 600
 MOST_VARIANTS_SHOWN = 200
 
@@ -52,7 +52,7 @@ class Page:
 def write(results: Results) -> Page:
     """Writes all files of the report into the folder that the results came from; returns what they show."""
     verdicts = judge(results)
-    said = answer(results)
+    said = own_answer(results, verdicts) or answer(results)
     drawn = figures.draw_all(results, said, verdicts)
     page = _page(results, verdicts, said, drawn)
     files.write(results)
@@ -92,7 +92,7 @@ def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: Figure
     names = {variant.id: variant.name for experiment in results.experiments for variant in experiment.variants}
     shown = results.runs.sort_values(["experiment", "variant", "seed", "run_id"], kind="stable")
     return Page(
-        title=TITLE,
+        title=said.question,
         answer=said,
         findings=verdicts,
         sections=sections,

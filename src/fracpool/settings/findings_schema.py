@@ -93,6 +93,7 @@ EVERY_PART = {
     "kind": Key(_is_text, "one of the kinds"),
     "title": Key(_is_text, "a text", required=False),
     "counts": Key(_is_flag, "true or false", required=False),
+    "headline": Key(_is_flag, "true or false", required=False),
 }
 KINDS: dict[str, dict[str, Key]] = {
     "final_size": {"variant": _ONE, "size": Key(_is_size, "a whole number of cells from 1")},

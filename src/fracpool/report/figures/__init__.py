@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fracpool.findings.answer import Answer
-from fracpool.findings.contrasts import Contrast
 from fracpool.findings.verdicts import Finding
 from fracpool.report.figures import classes, curves, digits, endings, gap, rankings, sizes, style, swaps
 from fracpool.report.figures.style import Figure
@@ -43,20 +42,18 @@ def draw_all(results: Results, said: Answer, verdicts: Sequence[Finding]) -> Fig
     contrasts = said.swaps
     with style.applied():
         return Figures(
-            answer=[swaps.swap_figure(contrasts, said.averaged)] if contrasts else [],
+            answer=[swaps.swap_figure(contrasts, said.averaged, said.sides)] if contrasts else [],
             pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
-            gap=_present(gap.gap_figure(results, contrasts)),
-            experiments={e.name: _of_experiment(results, e, contrasts, verdicts) for e in results.experiments},
+            gap=_present(gap.gap_figure(results, contrasts)) if said.sides.swapped else [],
+            experiments={e.name: _of_experiment(results, e, said, verdicts) for e in results.experiments},
         )
 
 
-def _of_experiment(
-    results: Results, experiment: Experiment, contrasts: Sequence[Contrast], verdicts: Sequence[Finding]
-) -> list[Figure]:
-    own = [contrast for contrast in contrasts if contrast.experiment == experiment.name]
+def _of_experiment(results: Results, experiment: Experiment, said: Answer, verdicts: Sequence[Finding]) -> list[Figure]:
+    own = [contrast for contrast in said.swaps if contrast.experiment == experiment.name]
     drawn = _present(*(draw(results, experiment) for draw in EACH))
     ranked = rankings.ranking_figures(experiment, verdicts)
-    return drawn + ranked + classes.class_figures(results, experiment, own)
+    return drawn + ranked + classes.class_figures(results, experiment, own, said.sides)
 
 
 def _present(*figures: Figure | None) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""Where FMP and max pooling class the same test images differently: by class, by confusion, by image."""
+"""Where the two networks of a pair class the same test images differently: by class, by confusion, by image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from fracpool.findings import statistics
+from fracpool.findings.answer import Sides
 from fracpool.findings.contrasts import Contrast
 from fracpool.findings.scores import predicted
 from fracpool.records.plain_text import points
@@ -27,16 +28,17 @@ DIGITS, COLUMNS = 12, 6  # of the figure of single images
 
 @dataclass(frozen=True)
 class Pair:
-    """What both networks of a swap chose: labels (images,), and classes (seeds, images) of FMP and of max pooling."""
+    """What both networks of a pair chose: labels (images,), and classes (seeds, images) of its first and second."""
 
     swap: Contrast
     labels: np.ndarray
-    fmp: np.ndarray
-    max: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    sides: Sides
 
     @property
     def seeds(self) -> int:
-        return len(self.fmp)
+        return len(self.a)
 
     @property
     def classes(self) -> int:
@@ -50,14 +52,14 @@ class Pair:
         return table / len(chosen)
 
 
-def class_figures(results: Results, experiment: Experiment, swaps: Sequence[Contrast]) -> list[Figure]:
+def class_figures(results: Results, experiment: Experiment, swaps: Sequence[Contrast], sides: Sides) -> list[Figure]:
     """The figures that the predictions of an experiment's runs allow; none where they were not kept."""
     networks = list(dict.fromkeys(swap.network for swap in swaps))[:MOST_PANELS]
     by_network = {
         network: [
             pair
             for swap in [s for s in swaps if s.network == network][:MOST_LINES]
-            if (pair := _pair(results, experiment, swap)) is not None
+            if (pair := _pair(results, experiment, swap, sides)) is not None
         ]
         for network in networks
     }
@@ -72,27 +74,28 @@ def class_figures(results: Results, experiment: Experiment, swaps: Sequence[Cont
     return drawn
 
 
-def _pair(results: Results, experiment: Experiment, swap: Contrast) -> Pair | None:
-    of_fmp, of_max = (predicted(results, experiment, variant) for variant in (swap.a, swap.b))
-    both = sorted(of_fmp.keys() & of_max.keys())
+def _pair(results: Results, experiment: Experiment, swap: Contrast, sides: Sides) -> Pair | None:
+    of_a, of_b = (predicted(results, experiment, variant) for variant in (swap.a, swap.b))
+    both = sorted(of_a.keys() & of_b.keys())
     if not both:
         return None
-    labels = of_fmp[both[0]][0]
+    labels = of_a[both[0]][0]
     if labels.ndim != 1 or labels.size == 0 or labels.min() < 0 or labels.max() >= MOST_CLASSES:
         return None
-    same = [s for s in both if all(np.array_equal(labels, of[s][0]) for of in (of_fmp, of_max))]
-    fmp, max_ = (np.array([of[seed][1] for seed in same]).astype(int) for of in (of_fmp, of_max))
-    if min(fmp.min(), max_.min()) < 0 or max(fmp.max(), max_.max()) > labels.max():
+    same = [s for s in both if all(np.array_equal(labels, of[s][0]) for of in (of_a, of_b))]
+    a, b = (np.array([of[seed][1] for seed in same]).astype(int) for of in (of_a, of_b))
+    if min(a.min(), b.min()) < 0 or max(a.max(), b.max()) > labels.max():
         return None
-    return Pair(swap, labels.astype(int), fmp, max_)
+    return Pair(swap, labels.astype(int), a, b, sides)
 
 
 # ---- by class ----
 
 
 def _by_class(experiment: Experiment, by_network: dict[str, list[Pair]]) -> Figure:
-    """FMP minus max pooling for each class: a panel per network, a mark per pooling."""
+    """The first minus the second for each class: a panel per network, a mark per pooling."""
     pairs = [pair for found in by_network.values() for pair in found]
+    sides = pairs[0].sides
     looks = style.looks(pair.swap.a for pair in pairs)
     gaps = {pair.swap.a.id: _class_gaps(pair) for pair in pairs}
     canvas, axes = style.panels(list(by_network), height=2.6)
@@ -107,10 +110,11 @@ def _by_class(experiment: Experiment, by_network: dict[str, list[Pair]]) -> Figu
         place.set_xticks(range(found[0].classes))
         place.yaxis.set_major_formatter(FuncFormatter(style.signed))
         place.grid(axis="x", visible=False)
-    style.label_axes(canvas, axes, "class", "FMP minus max, points")
+    style.label_axes(canvas, axes, "class", f"{sides.a} minus {sides.b_short}, points")
     style.legend(canvas, looks)
+    same = " in the same network" if sides.swapped else ""
     caption = (
-        "FMP minus 2×2 max pooling in the same network, for each class of test images on its own (one test pass). "
+        f"{sides.a} minus {sides.b_whole}{same}, for each class of test images on its own (one test pass). "
         f"Bars: {style.interval_words()}, paired; n = {style.span(sorted({pair.seeds for pair in pairs}))}."
     )
     alt = "Difference by class. " + " ".join(
@@ -123,7 +127,7 @@ def _by_class(experiment: Experiment, by_network: dict[str, list[Pair]]) -> Figu
 
 
 def _class_gaps(pair: Pair) -> list[statistics.Estimate]:
-    right = (pair.fmp == pair.labels).astype(float) - (pair.max == pair.labels)
+    right = (pair.a == pair.labels).astype(float) - (pair.b == pair.labels)
     groups = [right[:, pair.labels == label] for label in range(pair.classes)]
     nothing = np.full(pair.seeds, np.nan)  # of a class without test images
     return [statistics.estimate(group.mean(axis=1).round(12) if group.size else nothing) for group in groups]
@@ -133,8 +137,8 @@ def _class_gaps(pair: Pair) -> list[statistics.Estimate]:
 
 
 def _confusion(experiment: Experiment, pair: Pair, with_images: bool) -> Figure:
-    """How many images more FMP takes for another class, for each pair of classes."""
-    table = pair.confusions(pair.fmp) - pair.confusions(pair.max)
+    """How many images more the first takes for another class, for each pair of classes."""
+    table = pair.confusions(pair.a) - pair.confusions(pair.b)
     np.fill_diagonal(table, 0)
     largest = max(float(np.abs(table).max()), 1e-9)
     digits = 0 if largest >= 10 else 1
@@ -148,11 +152,12 @@ def _confusion(experiment: Experiment, pair: Pair, with_images: bool) -> Figure:
     axes.set_xlabel("taken for")
     axes.set_ylabel("is")
     axes.grid(visible=False)
-    differ = 100 * float((pair.fmp != pair.max).mean())
+    differ = 100 * float((pair.a != pair.b).mean())
     shown = "" if with_images else " The test images are not part of fracpool, so the images themselves are not shown."
+    seeds = f"{pair.seeds} seed{'s' if pair.seeds > 1 else ''}"
     caption = (
         f"{pair.swap.a.name} against {pair.swap.b.name}: of {len(pair.labels):,} test images, how many more (orange) "
-        f"or fewer (blue) FMP takes for another class, mean of {pair.seeds} seed{'s' if pair.seeds > 1 else ''}. "
+        f"or fewer (blue) {pair.sides.a} takes for another class, mean of {seeds}. "
         f"The two choose different classes for {differ:.1f} % of the images.{shown}"
     )
     worst = sorted(np.ndenumerate(table), key=lambda item: -abs(item[1]))[:10]
@@ -196,8 +201,8 @@ def _test_images(results: Results, experiment: Experiment, pair: Pair) -> np.nda
 
 def _disagreements(experiment: Experiment, pair: Pair, images: np.ndarray) -> Figure:
     """The images on which the two networks differ most."""
-    right_fmp, right_max = (chosen == pair.labels for chosen in (pair.fmp, pair.max))
-    gap = right_fmp.mean(axis=0) - right_max.mean(axis=0)
+    right_a, right_b = (chosen == pair.labels for chosen in (pair.a, pair.b))
+    gap = right_a.mean(axis=0) - right_b.mean(axis=0)
     place_in_class = np.arange(len(gap)) - np.searchsorted(pair.labels, pair.labels)  # so that ties are of all classes
     chosen = [i for i in np.lexsort((place_in_class, -np.abs(gap)))[:DIGITS].tolist() if gap[i]]
     side, pitch = mnist5k.SIDE, (mnist5k.SIDE + 10, mnist5k.SIDE + 22)
@@ -207,7 +212,10 @@ def _disagreements(experiment: Experiment, pair: Pair, images: np.ndarray) -> Fi
     for place, image in enumerate(chosen):
         x, y = pitch[0] * (place % COLUMNS), pitch[1] * (place // COLUMNS) + 8
         label, wrong = pair.labels[image], _usual_mistake(pair, image)
-        counts = f"FMP {right_fmp[:, image].sum()} of {pair.seeds}", f"max {right_max[:, image].sum()} of {pair.seeds}"
+        counts = tuple(
+            f"{side} {right[:, image].sum()} of {pair.seeds}"
+            for side, right in ((pair.sides.a, right_a), (pair.sides.b_short, right_b))
+        )
         pixels.draw_digit(axes, images[image], x, y)
         axes.text(x, y - 1.5, f"{label}, not {wrong}", ha="left", va="bottom", fontsize=9, fontweight="bold")
         axes.text(x, y + side + 1, "\n".join(counts), ha="left", va="top", fontsize=8, color=MUTED, in_layout=False)
@@ -222,6 +230,6 @@ def _disagreements(experiment: Experiment, pair: Pair, images: np.ndarray) -> Fi
 
 
 def _usual_mistake(pair: Pair, image: int) -> int:
-    chosen = [*pair.fmp[:, image].tolist(), *pair.max[:, image].tolist()]
+    chosen = [*pair.a[:, image].tolist(), *pair.b[:, image].tolist()]
     wrong = Counter(value for value in chosen if value != pair.labels[image])
     return min(wrong, key=lambda value: (-wrong[value], value))

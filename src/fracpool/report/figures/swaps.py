@@ -8,6 +8,7 @@ from itertools import chain, zip_longest
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from fracpool.findings.answer import Sides
 from fracpool.findings.contrasts import AHEAD, BEHIND, Contrast
 from fracpool.records.plain_text import points
 from fracpool.report.figures import style
@@ -18,8 +19,8 @@ LINEAR = 0.3  # points
 TICKS = (-100, -30, -10, -3, -1, -0.3, 0, 0.3, 1, 3, 10, 30, 100)
 
 
-def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast]) -> Figure:
-    """FMP minus max pooling in otherwise equal networks: one row each, with its interval.
+def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast], sides: Sides) -> Figure:
+    """The first minus the second of each pair, FMP minus max pooling in otherwise equal networks: a row with interval.
 
     `averaged` are the swaps once more, with FMP's test passes averaged.
     """
@@ -48,22 +49,28 @@ def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast]) -> Figu
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(style.signed))
     axes.set_xlim(min(1.1 * low, -2 * LINEAR), max(1.1 * high, 2 * LINEAR))
-    axes.set_xlabel("FMP minus max pooling, points")
-    for words, side, shift in (("max pooling ahead", "right", -5), ("FMP ahead", "left", 5)):
+    axes.set_xlabel(f"{sides.a} minus {sides.b}, points")
+    for words, side, shift in ((f"{sides.b} ahead", "right", -5), (f"{sides.a} ahead", "left", 5)):
         axes.annotate(words, (0, 1), xycoords=axes.get_xaxis_transform(), xytext=(shift, 2),
                       textcoords="offset points", ha=side, va="bottom", color=MUTED)  # fmt: skip
     n, ahead, behind = len(swaps), *(sum(c.outcome == o for c in swaps) for o in (AHEAD, BEHIND))
     some = "" if len(shown) == n else f" {len(shown)} of {n} comparisons are shown, about as many of each experiment."
     ring = " Ring: the same with FMP's test passes averaged, against one pass of max pooling." if rings else ""
+    each = (
+        f"Each row swaps {sides.b_whole} for {sides.a} in one network and changes nothing else; accuracy at the end of "
+        "the budget, one test pass"
+        if sides.swapped
+        else "Each row is a pair that a finding compares; accuracy at the end of the budget"
+    )
     caption = (
-        "Each row swaps 2×2 max pooling for FMP in one network and changes nothing else; accuracy at the end of the "
-        f"budget, one test pass. Filled triangle: FMP ahead or behind at 5 % (Holm within the experiment); hollow: not "
+        f"{each}. Filled triangle: {sides.a} ahead or behind at 5 % (Holm within the experiment); hollow: not "
         f"told apart. Bars: {style.interval_words()}.{ring} The axis is logarithmic beyond ±{LINEAR}.{some}"
     )
-    alt = f"FMP against 2×2 max pooling: ahead in {ahead}, behind in {behind} of {n} comparisons. " + " ".join(
+    title = f"{sides.a} {'in place of' if sides.swapped else 'against'} {sides.b_whole}"
+    alt = f"{sides.a} against {sides.b_whole}: ahead in {ahead}, behind in {behind} of {n} comparisons. " + " ".join(
         f"{c.network}, {c.a.pool}: {points(c.end.mean)}." for c in shown
     )
-    return style.finish(canvas, "answer", "FMP in place of 2×2 max pooling", caption, alt)
+    return style.finish(canvas, "answer", title[0].upper() + title[1:], caption, alt)
 
 
 def _evenly(swaps: Sequence[Contrast]) -> dict[str, list[Contrast]]:
