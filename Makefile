@@ -33,7 +33,7 @@ status: $(READY)  ## say what is done, running, left and failed [RESULTS=results
 	@$(PYTHON) -m fracpool.status "$(RESULTS)"
 
 test: $(READY_TEST)  ## the quick tests (minutes)
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 test-all: $(READY_TEST)  ## all tests
 	@$(PYTHON) -m pytest -q -m ""
