@@ -17,7 +17,7 @@ import fracpool
 
 PACKAGE = Path(fracpool.__file__).parent
 FOLDERS = ("pooling", "records", "settings", "training", "sweep", "table", "findings", "report")
-COMMANDS = ("__init__", "train", "status", "reproduce", "geometry", "regions", "command_line")
+COMMANDS = ("__init__", "train", "status", "reproduce", "pack", "geometry", "regions", "command_line")
 MAY_IMPORT = {
     "pooling": set(),
     "records": set(),
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "__init__": {"pooling", "geometry", "regions"},
     "train": {"sweep", "settings", "records", "command_line"},
     "status": {"settings", "records", "command_line"},
+    "pack": {"records", "command_line"},
     "reproduce": {"sweep", "report", "settings", "records", "command_line", "train"},
 }
 # Libraries that a folder may import: none of these but where it is said.

@@ -66,7 +66,7 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
     store = Store(options.results / (options.into or options.profile))
     known = store.read_sweeps()[0]
     runs = [known[name]["runs"] for name in profile if name in known]
-    if len(runs) == len(profile) and all(store.folder(run).is_dir() for run in itertools.chain(*runs)):
+    if len(runs) == len(profile) and all(store.has(run) for run in itertools.chain(*runs)):
         return DONE
     with sweep.collecting() as plans:
         for experiment, overrides in profile.items():

@@ -151,15 +151,13 @@ def folders(path: Path) -> list[Path]:
     Raises:
         RecordError: there is none.
     """
-    found = [folder for folder in (path, *sorted(path.iterdir())) if _holds_results(folder)] if path.is_dir() else []
+    found = (
+        [folder for folder in (path, *sorted(path.iterdir())) if Store(folder).holds_results()] if path.is_dir() else []
+    )
     if not found:
         state = "holds no runs" if path.is_dir() else "no such folder"
         raise RecordError(f"{path}: {state}; run `make reproduce`, or name a folder that holds runs/")
     return found[:1] if found[0] == path else found
-
-
-def _holds_results(folder: Path) -> bool:
-    return any((folder / part).is_dir() for part in ("runs", "sweeps", "claims"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

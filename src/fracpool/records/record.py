@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from fracpool.records import arrays, plain_json
 from fracpool.records.files import read_inside
+from fracpool.records.packed import PackedError, PackedRuns
 from fracpool.records.plain_text import text
 
 RECORD_SCHEMA = 1
@@ -29,6 +30,7 @@ HISTORY_COLUMNS = (*COUNTED, "train_loss", "train_accuracy", "test_loss", "test_
 MAX_JSON_BYTES = 16 * 2**20
 MAX_HISTORY_BYTES = 64 * 2**20
 MAX_PREDICTIONS_BYTES = 256 * 2**20  # packed and unpacked
+LIMITS = {HISTORY_FILE: MAX_HISTORY_BYTES, PREDICTIONS_FILE: MAX_PREDICTIONS_BYTES}
 MOST_SECONDS = 1e10
 MINUS_LABELS, LABELS_DIGEST = "_minus_labels", "labels_digest"
 
@@ -39,10 +41,12 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """One finished run, read back: `data` is record.json, `folder` is where it lies."""
+    """One finished run, read back: `data` is record.json, `folder` is where its files lie, or would if they were not
+    `packed`."""
 
     data: dict[str, Any]
     folder: Path
+    packed: PackedRuns | None = field(default=None, compare=False, repr=False)
 
     @property
     def run_id(self) -> str:
@@ -64,7 +68,7 @@ class Record:
 
     @cached_property
     def _history(self) -> list[dict[str, float]]:
-        content = _read(self._root, self.folder / HISTORY_FILE, MAX_HISTORY_BYTES, self._checksum(HISTORY_FILE))
+        content = self._content(HISTORY_FILE)
         try:
             rows = csv.DictReader(io.StringIO(content.decode()))
             return [{name: _measure(name, row[name]) for name in HISTORY_COLUMNS} for row in rows]
@@ -76,7 +80,7 @@ class Record:
         `forms`: probabilities (images, classes) float16, or classes (images,) uint8; and `labels` (images,) uint8."""
         path = self.folder / PREDICTIONS_FILE
         wanted = [*forms, *(form + MINUS_LABELS for form in forms), "labels", LABELS_DIGEST] if forms else ()
-        found = _read_arrays(self._root, path, wanted, self._checksum(PREDICTIONS_FILE))
+        found = _arrays(path, self._content(PREDICTIONS_FILE), wanted)
         shared = found.pop(LABELS_DIGEST, None)
         if shared is not None:
             found["labels"] = _read_labels(self._root, str(shared))
@@ -84,6 +88,31 @@ class Record:
             return _checked(found)
         except (KeyError, ValueError) as error:
             raise RecordError(f"{path}: not a predictions file ({text(error, 80)})") from None
+
+    def has(self, name: str) -> bool:
+        """Whether a file that the record lists is there."""
+        if name not in self.data["files"]:
+            return False
+        return (
+            (self.folder / name).is_file() if self.packed is None else self.packed.file(self.run_id, name) is not None
+        )
+
+    def verify(self) -> None:
+        """Raises RecordError if a file is not what the record says."""
+        for name in self.data["files"]:
+            if name not in LIMITS:
+                raise RecordError(f"{self.folder / RECORD_FILE}: lists the unknown file {text(name, 40)!r}")
+            self._content(name)
+
+    def _content(self, name: str) -> bytes:
+        """The bytes of a file of the run; RecordError if they are not those that the record was written with."""
+        path, checksum = self.folder / name, self._checksum(name)
+        if self.packed is None:
+            return _read(self._root, path, LIMITS[name], checksum)
+        content = _from_packed(self.packed, self.run_id, name)
+        if content is None or len(content) > LIMITS[name]:
+            raise RecordError(f"{path}: {'missing' if content is None else 'too large'} in {self.packed.path.name}")
+        return _same(path, content, checksum)
 
     @property
     def _root(self) -> Path:
@@ -123,9 +152,35 @@ def _checked(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def read_record(folder: Path, verify_files: bool = False) -> Record:
     """Reads and checks one record; raises RecordError with one line if it cannot be used."""
+    data = read_json(folder.parents[1], folder / RECORD_FILE)
+    record = _checked_record(data, folder)
+    if verify_files:
+        record.verify()
+    return record
+
+
+def read_packed_record(packed: PackedRuns, run_id: str, runs: Path, verify_files: bool = False) -> Record:
+    """The same of a packed run, whose folder would lie in `runs`."""
+    folder = runs / run_id
+    content = _from_packed(packed, run_id, RECORD_FILE)
+    if content is None or len(content) > MAX_JSON_BYTES:
+        raise RecordError(f"{packed.path}: run {text(run_id, 100)} has no record of a usual size")
+    record = _checked_record(_json_object(folder / RECORD_FILE, content), folder, packed)
+    if verify_files:
+        record.verify()
+    return record
+
+
+def _from_packed(packed: PackedRuns, run_id: str, name: str) -> bytes | None:
+    try:
+        return packed.file(run_id, name)
+    except PackedError as error:
+        raise RecordError(str(error)) from None
+
+
+def _checked_record(data: dict[str, Any], folder: Path, packed: PackedRuns | None = None) -> Record:
+    """What everything else relies on is there, and of its type."""
     path = folder / RECORD_FILE
-    root = folder.parents[1]
-    data = read_json(root, path)
     if data.get("run_id") != folder.name:
         raise RecordError(f"{path}: holds run {data.get('run_id')!r}, not {folder.name!r}; it was moved or edited")
     if data.get("status") not in STATUSES:
@@ -136,14 +191,7 @@ def read_record(folder: Path, verify_files: bool = False) -> Record:
     wrong = _wrong_field(data)
     if wrong:
         raise RecordError(f"{path}: {wrong}; set the folder aside and run it again")
-    record = Record(data, folder)
-    if verify_files:
-        for name, checksum in data["files"].items():
-            limit = MAX_HISTORY_BYTES if name == HISTORY_FILE else MAX_PREDICTIONS_BYTES
-            if name not in (HISTORY_FILE, PREDICTIONS_FILE):
-                raise RecordError(f"{path}: lists the unknown file {name!r}")
-            _read(root, folder / name, limit, checksum)
-    return record
+    return Record(data, folder, packed)
 
 
 def _wrong_field(data: Mapping[str, Any]) -> str | None:
@@ -176,16 +224,13 @@ def _read_labels(root: Path, name: str) -> np.ndarray:
     path = root / "labels" / f"{name}.npz"
     if not re.fullmatch("[0-9a-f]{16}", name):
         raise RecordError(f"{path.parent}: not the labels of a run; a results folder holds its own")
-    labels = _read_arrays(root, path, ["labels"]).get("labels")
+    labels = _arrays(path, _read(root, path, MAX_PREDICTIONS_BYTES), ["labels"]).get("labels")
     if labels is None or digest_of(labels) != name:
         raise RecordError(f"{path}: not the labels that its name stands for; take the file from where the run was made")
     return labels
 
 
-def _read_arrays(
-    root: Path, path: Path, wanted: Collection[str] = (), checksum: str | None = None
-) -> dict[str, np.ndarray]:
-    content = _read(root, path, MAX_PREDICTIONS_BYTES, checksum)
+def _arrays(path: Path, content: bytes, wanted: Collection[str] = ()) -> dict[str, np.ndarray]:
     try:
         return arrays.read_arrays(io.BytesIO(content), MAX_PREDICTIONS_BYTES, wanted)
     except ValueError as error:
@@ -194,7 +239,10 @@ def _read_arrays(
 
 def read_json(root: Path, path: Path) -> dict[str, Any]:
     """A JSON object of this schema, from a file below the results folder `root`."""
-    content = _read(root, path, MAX_JSON_BYTES)
+    return _json_object(path, _read(root, path, MAX_JSON_BYTES))
+
+
+def _json_object(path: Path, content: bytes) -> dict[str, Any]:
     try:
         data = plain_json.parse(content)
     except ValueError as error:
@@ -216,6 +264,11 @@ def _read(root: Path, path: Path, limit: int, checksum: str | None = None) -> by
     except OSError as error:
         place = error.filename or path
         raise RecordError(f"{place}: {error.strerror}; set the folder aside and run it again") from None
+    return _same(path, content, checksum)
+
+
+def _same(path: Path, content: bytes, checksum: str | None) -> bytes:
+    """The content, if it has that SHA-256."""
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
         raise RecordError(f"{path}: differs from the checksum in {RECORD_FILE}; set the folder aside and run it again")
     return content

@@ -5,6 +5,7 @@ A results folder (`results/<profile>/`) holds
     runs/<run id>/record.json      settings, metrics, geometry, timings, environment, fingerprints
     runs/<run id>/history.csv      one row per epoch (absent for checks, which have no epochs)
     runs/<run id>/predictions.npz  test probabilities or classes (absent for checks and diverged runs)
+    records.parquet                the same of runs that are packed (`fracpool.records.packed`)
     labels/<digest>.npz            test labels, once for all runs that keep classes
     sweeps/<experiment>.json       which runs an experiment consists of, and the findings it tests
     unfinished/<run id>/           the checkpoint of a run that has not ended, and its record while it is written
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from fracpool.records.files import StorageError, list_inside, refuse_links, write_durably, write_inside
+from fracpool.records.packed import PACKED_FILE, PackedError, PackedRuns, read_packed
 from fracpool.records.record import (
     HISTORY_COLUMNS,
     HISTORY_FILE,
@@ -43,6 +45,7 @@ from fracpool.records.record import (
     RecordError,
     digest_of,
     read_json,
+    read_packed_record,
     read_record,
 )
 
@@ -69,6 +72,11 @@ class Store:
     def folder(self, run_id: str) -> Path:
         return self.runs / run_id
 
+    def holds_results(self) -> bool:
+        """Whether it is a results folder at all."""
+        parts = (self.runs, self.sweeps, self.root / "claims")
+        return any(part.is_dir() for part in parts) or (self.root / PACKED_FILE).is_file()
+
     def unfinished(self, run_id: str) -> Path:
         """Where a run keeps its checkpoint until its record is written."""
         return self.root / "unfinished" / run_id
@@ -79,13 +87,27 @@ class Store:
 
     def find(self, run_id: str) -> Record | None:
         """The record of a run, or None if there is none that can be used. Looking changes nothing."""
-        folder = self.folder(run_id)
-        if not os.path.lexists(folder):
-            return None
         try:
-            return read_record(folder, verify_files=True)
-        except RecordError:
-            return None
+            if os.path.lexists(self.folder(run_id)):
+                return read_record(self.folder(run_id), verify_files=True)
+            packed = self.packed()
+            if packed is not None and packed.holds(run_id):
+                return read_packed_record(packed, run_id, self.runs, verify_files=True)
+        except (RecordError, PackedError):
+            pass
+        return None
+
+    def packed(self) -> PackedRuns | None:
+        """The runs that are packed in one file; a run that also has its folder is read from there, which is newer."""
+        return read_packed(self.root)
+
+    def has(self, run_id: str) -> bool:
+        """Whether there is something in the place of a run, be it usable or not."""
+        try:
+            packed = self.packed()
+        except PackedError:
+            packed = None
+        return self.folder(run_id).is_dir() or (packed is not None and packed.holds(run_id))
 
     def set_aside(self, run_id: str) -> None:
         """Moves what stands in a run's place, and is no record that can be used, to damaged/; nothing is deleted."""
@@ -172,11 +194,16 @@ class Store:
         for folder in self.entries("unfinished"):
             try:
                 newest = max(file.lstat().st_mtime_ns for file in list_inside(self.root, folder) if file.is_file())
-                over = (self.folder(folder.name) / RECORD_FILE).lstat().st_mtime_ns >= newest
+                over = self._record_file(folder.name).lstat().st_mtime_ns >= newest
             except (OSError, ValueError):  # no record, or nothing there
                 continue
             if over:
                 self.forget_unfinished(folder.name)
+
+    def _record_file(self, run_id: str) -> Path:
+        """The file that a run's record stands in."""
+        own = self.folder(run_id) / RECORD_FILE
+        return own if os.path.lexists(own) or not self.has(run_id) else self.root / PACKED_FILE
 
     def read(self) -> Reading:
         """Every usable record, sorted by id, and one line per folder that is none."""
@@ -188,7 +215,24 @@ class Store:
                 reading.records.append(read_record(folder))
             except RecordError as error:
                 reading.problems.append(str(error))
+        self._read_packed(reading)
+        reading.records.sort(key=lambda record: record.run_id)
         return reading
+
+    def _read_packed(self, reading: Reading) -> None:
+        there = {record.run_id for record in reading.records}
+        try:
+            packed = self.packed()
+        except PackedError as error:
+            reading.problems.append(str(error))
+            return
+        if packed is None:
+            return
+        for run_id in (run for run in packed.ids if run not in there):
+            try:
+                reading.records.append(read_packed_record(packed, run_id, self.runs))
+            except RecordError as error:
+                reading.problems.append(str(error))
 
     def write_sweep(self, experiment: str, sweep: Mapping[str, Any]) -> None:
         """Writes `sweeps/<experiment>.json`, replacing the file in one step."""

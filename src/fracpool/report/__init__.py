@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fracpool.command_line import BAD_INPUT, STOPPED, Parser, directory, need_study, show_what_can_be_shown
+from fracpool.records.store import Store
 
 if TYPE_CHECKING:
     from fracpool.table.experiment import Experiment
@@ -105,7 +106,7 @@ def write_comparison(folders: Sequence[Path], output: Path) -> str:
 
 
 def _need_runs(root: Path) -> None:
-    if not any((root / part).is_dir() for part in ("runs", "sweeps")):
+    if not Store(root).holds_results():
         state = "holds no runs" if root.is_dir() else "no such folder"
         raise ReportError(f"{root}: {state}; run `make reproduce`, or name a folder that holds runs/")
 

@@ -162,8 +162,7 @@ def _without_predictions(results: Results, experiment: Experiment) -> Iterator[R
     """The completed runs of a network whose predictions were not kept, or are gone."""
     for variant in experiment.variants:
         for record in results.records_of(experiment, variant):
-            there = PREDICTIONS_FILE in record.data["files"] and (record.folder / PREDICTIONS_FILE).is_file()
-            if record.status == "completed" and variant.depth and not there:
+            if record.status == "completed" and variant.depth and not record.has(PREDICTIONS_FILE):
                 yield record
 
 

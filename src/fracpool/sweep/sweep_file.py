@@ -33,8 +33,8 @@ def write_sweep(whole: Plan, source: Path | None) -> None:
     if whole.missing_data:  # data that are out of reach today take nothing from what was run before
         runs = before.get("runs", [])
     earlier = {*before.get("runs", []), *before.get("older", [])} - set(runs)
-    older = sorted(run for run in earlier if whole.store.folder(run).is_dir())
-    known = len(older) + sum(whole.store.folder(run).is_dir() for run in runs)
+    older = sorted(run for run in earlier if whole.store.has(run))
+    known = len(older) + sum(whole.store.has(run) for run in runs)
     title = experiment.title or experiment.name
     whole.store.write_sweep(
         name,
