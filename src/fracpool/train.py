@@ -19,11 +19,14 @@ from hydra.errors import HydraException
 from fracpool import command_line
 from fracpool.command_line import BAD_INPUT, DONE, READER_GONE, SOME_FAILED, STOPPED
 from fracpool.records.files import StorageError
-from fracpool.settings import config_files, field_help
+from fracpool.records.plain_text import text
+from fracpool.settings import config_files, field_help, users_modules
 from fracpool.settings.schema import register
 from fracpool.sweep import allowed_classes, hydra_state, job
 from fracpool.sweep.hydra_errors import one_line
 from fracpool.sweep.outcome import SweepFailed
+
+LONGEST_LINE = 5000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     command = hydra.main(config_path=str(config_files.configs()), config_name="train", version_base="1.3")(job.job)
     try:
-        with hydra_state.own(), allowed_classes.registered_only(sys.argv[1:]):
+        with hydra_state.own(), users_modules.started_here(), allowed_classes.registered_only(sys.argv[1:]):
             register()
             field_help.register()
             command()
@@ -61,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         line = one_line(cause)
         if line is None or show_all:
             raise
-        print(line, file=sys.stderr)
+        print(text(line, LONGEST_LINE), file=sys.stderr)  # values in it may be a stranger's
         bad_input = isinstance(cause, HydraException) or not isinstance(cause, StorageError | OSError)
         return BAD_INPUT if bad_input else SOME_FAILED
     finally:

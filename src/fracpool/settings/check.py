@@ -107,6 +107,8 @@ def check(settings: Settings) -> None:
     allowed = "a folder of this machine or a mounted one: object stores can neither create nor rename a file at once"
     require("://" not in s.results_dir, "results_dir", s.results_dir, allowed)
     require(is_name(s.profile), "profile", repr(s.profile), "a folder name of letters, digits, _ and -")
+    for name, value in (("experiment.name", s.experiment.name), ("model.name", model.name)):  # parts of paths
+        require(is_name(value) or value == "", name, repr(value), "a file name of letters, digits, _ and -")
     poolings.of(s.pool).check(s.pool)
     if s.task == "gradient":
         _check_gradient(s.pool)

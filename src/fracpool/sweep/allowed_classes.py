@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from fracpool.settings.refusal import SettingsError
-from fracpool.sweep import known_fields, launchers
+from fracpool.sweep import config_bounds, known_fields, launchers, output_paths
+from fracpool.sweep.config_bounds import BoundedRepository, entries
 
 LAUNCHERS = {needs.option: target for target, needs in launchers.LAUNCHERS.items()}
 SWEEPERS = {"fracpool": "hydra_plugins.fracpool_sweeper.FracpoolSweeper"}
@@ -26,15 +26,19 @@ CALLBACKS = ("fracpool.report.after_sweep.WriteReport",)
 HANDLERS = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler")
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 MAKING = ("launcher", "sweeper", "callbacks", "hydra_logging", "job_logging")  # parts of `hydra` that name classes
-DEEPEST = 20
-_CALLS_OR_NESTS = re.compile(r"\$\{[^}]*[:$]")  # ${oc.decode:…} and ${a.${b}}, unlike ${a.b}
+# What a part of these may take from elsewhere: texts, the same whenever it is asked for.
+_TAKEN = re.compile(
+    r"\$\{(hydra\.(run|sweep)\.(sub)?dir|hydra\.runtime\.(output_dir|cwd)|hydra\.job\.(name|num|id)|results_dir|profile"
+    r"|(experiment|dataset|model)\.name)\}"
+)
 
 
 class RegisteredOnly(ConfigLoaderImpl):
-    """Hydra's loader of configs, which hands out none that names a class from outside the registry or has a field that
-    nothing reads."""
+    """Hydra's loader of configs, which hands out none that goes beyond the bounds, names a class from outside the
+    registry or has a field that nothing reads."""
 
     def load_configuration(self, config_name: str | None, *arguments: Any, **options: Any) -> DictConfig:
+        config_bounds.hold()  # a launcher's worker begins here
         config = super().load_configuration(config_name, *arguments, **options)
         if config_name is None:  # --hydra-help, which shows Hydra as it is without an application
             config.hydra.sweeper = {"_target_": SWEEPERS["fracpool"]}
@@ -42,6 +46,21 @@ class RegisteredOnly(ConfigLoaderImpl):
         if config_name is not None:
             known_fields.check(config)
         return config
+
+    def _parse_overrides_and_create_caching_repo(self, config_name: str | None, overrides: list[str]) -> Any:
+        parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides)
+        repository.__class__ = BoundedRepository
+        return parsed, repository
+
+    def _process_config_searchpath(self, config_name: str | None, parsed_overrides: Any, repo: Any) -> None:
+        """Folders to search are for the command line to name: a package that is searched is imported."""
+        primary = repo.load_config(config_path=config_name) if config_name is not None else None
+        named = None if primary is None else OmegaConf.select(primary.config, "hydra.searchpath")
+        if named is not None:
+            raise SettingsError(
+                f"hydra.searchpath={named}: no config can name it; give --config-dir DIR, or it, yourself"
+            )
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
 @contextlib.contextmanager
@@ -56,7 +75,8 @@ def registered_only(arguments: list[str]) -> Iterator[None]:
     before = hydra._internal.hydra.ConfigLoaderImpl
     hydra._internal.hydra.ConfigLoaderImpl = RegisteredOnly  # type: ignore[misc]
     try:
-        yield
+        with config_bounds.held(arguments):
+            yield
     finally:
         hydra._internal.hydra.ConfigLoaderImpl = before  # type: ignore[misc]
 
@@ -66,19 +86,26 @@ def _refuse(message: str) -> NoReturn:
 
 
 def check(config: DictConfig) -> None:
-    """Raises SettingsError for the first name in a composed config that Hydra is not to make or to import."""
-    for part in MAKING:
-        if config.hydra.get(part) is not None:
-            for field, value in _entries(config.hydra[part], f"hydra.{part}"):
-                _check_entry(field, value)
+    """Raises SettingsError for the first thing in a composed config that Hydra is not to make, to import or to write,
+    and for a config that is too large."""
+    for field, value, literal in entries(config.hydra, "hydra", MAKING):
+        _check_entry(field, value, literal)
+    _check_taken(OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, list(MAKING)), resolve=False), "hydra")
     job = config.hydra.job
-    for name in set(job.env_set) - set(job.env_copy):
+    for name in [*job.env_set, *job.env_copy]:
         raise SettingsError(
             f"hydra.job.env_set.{name}: would change what runs without changing their ids; set it in the shell"
         )
+    for name in config.hydra.sweeper.get("params") or {}:
+        if str(name).lstrip("+~").startswith("hydra"):
+            raise SettingsError(f"hydra.sweeper.params.{name}: a grid is one of runs, not of Hydra's settings")
+    output_paths.check(config)
+    own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    for _ in entries(own):  # what leaves with the records takes nothing from Hydra, nor from the environment
+        pass
 
 
-def _check_entry(field: str, value: Any) -> None:
+def _check_entry(field: str, value: Any, literal: bool) -> None:
     key = field.rpartition(".")[2]
     logging = field.startswith(("hydra.hydra_logging.", "hydra.job_logging."))
     if field == "hydra.launcher._target_":
@@ -93,29 +120,22 @@ def _check_entry(field: str, value: Any) -> None:
         raise SettingsError(f"{field}={value}: must be one of {', '.join(HANDLERS)}")
     elif logging and isinstance(value, str) and "://" in value and value not in STREAMS:
         raise SettingsError(f"{field}={value}: must be {' or '.join(STREAMS)}")
+    if key in ("_target_", "class") and not literal:
+        raise SettingsError(f"{field}={value}: must stand there itself, not be taken from elsewhere; write the name")
+
+
+def _check_taken(node: Any, field: str) -> None:
+    """That the value which was checked is the one that is used: what is made of others may be another by then."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _check_taken(value, f"{field}.{key}")
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            _check_taken(value, f"{field}.{number}")
+    elif isinstance(node, str) and "${" in _TAKEN.sub("", node):
+        raise SettingsError(f"{field}={node}: cannot be told before the run; write the value")
 
 
 def _require_option(field: str, value: Any, group: str, options: dict[str, str]) -> None:
     if value not in options.values():
         raise SettingsError(f"{field}={value}: is not in the registry; choose {group}={', '.join(options)}")
-
-
-def _entries(node: Any, field: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """(field, value) of everything in a part of a config, resolved as Hydra will resolve it."""
-    if not isinstance(node, DictConfig | ListConfig):
-        yield field, node
-        return
-    if depth > DEEPEST:
-        raise SettingsError(f"{field}: is nested more than {DEEPEST} deep; make it flat")
-    for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
-        place = f"{field}.{key}"
-        try:
-            value = node[key]
-        except (MissingMandatoryValue, InterpolationToMissingValueError):  # such as a run's folder, known later
-            raw = str(cast(Any, OmegaConf.to_container(node, resolve=False))[key])
-            if _CALLS_OR_NESTS.search(raw):
-                raise SettingsError(f"{place}={raw}: cannot be told before the run; write the value") from None
-            continue
-        except OmegaConfBaseException as error:
-            raise SettingsError(f"{place}: {str(error).splitlines()[0]}") from None
-        yield from _entries(value, place, depth + 1)

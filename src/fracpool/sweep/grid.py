@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,7 @@ from fracpool.settings.schema import ExperimentSettings, Settings
 from fracpool.sweep import interpolations
 from fracpool.sweep.planned_run import PlannedRun, plan, refuse_others
 
+MOST_POINTS = 100_000
 # Where records go and what is done about them: no part of what a run is.
 OF_THE_SWEEP = (
     "results_dir", "profile", "experiment.name", "retry", "predictions", "missing_data", "logger", "plan", "threads",
@@ -82,9 +84,14 @@ def grid(arguments: list[str], loader: Any) -> list[list[Override]]:
             raise SettingsError(
                 f"{override.input_line}: a sweep has one experiment, which brings its grid; run them one by one"
             )
-        axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        values = itertools.islice(override.sweep_string_iterator(), MOST_POINTS + 1)
+        axes[key] = [f"{key}={value}" for value in values]
         if not axes[key]:
             raise SettingsError(f"{override.input_line}: has no values; give at least one, as in seed=0,1,2")
+    if math.prod(map(len, axes.values())) > MOST_POINTS:
+        raise SettingsError(
+            f"the grid of {', '.join(axes)} has more than {MOST_POINTS} points; sweep over fewer values"
+        )
     parsed = {text: parser.parse_override(text) for axis in axes.values() for text in axis}
     return [[parsed[text] for text in point] for point in itertools.product(*axes.values())]
 
