@@ -10,9 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import record_factory as factory
+from conftest import TINY
 
+from fracpool.findings.verdicts import as_json, judge
 from fracpool.records.record import HISTORY_COLUMNS
 from fracpool.records.store import Store
+from fracpool.sweep.sweep_file import NO_REPORT
+from fracpool.table import results
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "results-format.md"
 
@@ -47,7 +52,9 @@ def findings(quick: Path) -> dict[str, Any]:
 def test_tables_have_the_columns_that_are_described(quick: Path, heading: str, file: str) -> None:
     read = pd.read_csv(quick / file)
     columns = described(heading)
-    assert list(read.columns) == list(columns)
+    further = list(read.columns)[len(columns) :] if file == "runs.csv" else []
+    assert list(read.columns) == [*columns, *further]
+    assert all(re.fullmatch(r"averaged_over_\d+|(pool|model|optimizer|budget)\.\w+", name) for name in further)
     for name, type_ in columns.items():
         values = read[name].dropna()
         assert len(values), name
@@ -93,3 +100,39 @@ def test_every_file_of_a_results_folder_is_described(quick: Path) -> None:
     document = DOCUMENT.read_text(encoding="utf-8")
     for path in quick.iterdir():
         assert path.name in document
+
+
+def test_records_and_sweeps_have_the_fields_that_are_described(train: Any, folder: Path) -> None:
+    findings = "+experiment.findings.Q1={claim: c, parts: [{kind: check, metric: test_loss, limit: 9}]}"
+    result = train("-m", *TINY, "budget.epochs=1", "seed=0", NO_REPORT, "experiment.name=mine", findings)
+    assert (result.code, result.err) == (0, "")
+    root = folder / "results" / "mine"
+    (record,) = Store(root).read().records
+    check([record.data], described("## record.json"), optional=True)
+    check([record.data["metrics"]], described("`metrics` of a completed"), optional=True)
+    (sweep,) = Store(root).read_sweeps()[0].values()
+    check([sweep], described("## sweeps/"), optional=True)
+
+
+def test_every_kind_of_finding_has_its_numbers_described(tmp_path: Path) -> None:
+    """Of a level, a ranking and a probability of improvement, which the quick profile has none of."""
+    max_, fmp = {"pool.kind": "max"}, {"pool.kind": "fmp"}
+    parts = [
+        {"kind": "reaches", "variant": max_, "level": 0.9, "margin": 0.01},
+        {"kind": "ranking", "first": max_},
+        {"kind": "improvement", "a": max_, "b": fmp, "tasks": "dataset.name"},
+    ]
+    configs = [factory.config("max"), factory.config("fmp")]
+    noise = {"Q1": {"claim": "c", "parts": parts}}
+    factory.sweep(tmp_path, "mine", configs, range(4), lambda _, rng: {"accuracy": 0.9 + rng.normal(0, 0.01)}, noise)
+    judged = as_json(judge(results.read(tmp_path)))["findings"][0]["parts"]
+    text = DOCUMENT.read_text(encoding="utf-8").split("`numbers` of `reaches`, ")[1].split("## record.json")[0]
+    common, _, own = text.partition("Beside these, ")
+    for part in judged:
+        sentence = re.search(rf"`{part['kind']}`:(.*?)(?:;|\n\n)", own, flags=re.S)
+        assert sentence is not None
+        told = set(re.findall(r"`(\w+)`", sentence[1])) | set(re.findall(r"`(\w+)`", common))
+        assert set(part["numbers"]) <= told
+        assert set(part["numbers"]) >= set(re.findall(r"`(\w+)`", sentence[1])) - {"a"}
+    rows = next(part for part in judged if part["kind"] == "ranking")["numbers"]["ranking"]
+    check(rows, described("`n`, `seeds`, `first`"))

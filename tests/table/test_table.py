@@ -42,12 +42,64 @@ def test_runs_csv_and_parquet_hold_the_documented_columns(tmp_path: Path) -> Non
 
     from_csv = pd.read_csv(tmp_path / "runs.csv")
     from_parquet = pd.read_parquet(tmp_path / "runs.parquet")
-    assert list(from_csv.columns) == list(from_parquet.columns) == DESIGN_COLUMNS
+    forms = ["averaged_accuracy", "even_accuracy"]
+    assert list(from_csv.columns) == list(from_parquet.columns) == [*DESIGN_COLUMNS, *forms]
     row = from_parquet.iloc[0]
     assert row["run_id"] == run
     assert (row["ratio"], row["conv_layers"], row["final_height"], row["seed"]) == (1.47, 2, 12, 3)
     assert row["test_accuracy"] == pytest.approx(0.9)
     assert ",2,12,12," in (tmp_path / "runs.csv").read_text()  # whole numbers stay whole
+
+
+def test_every_test_form_has_a_column(tmp_path: Path) -> None:
+    run = factory.write_run(tmp_path, factory.config("fmp"), 0, 0.9)
+    kept = {"1": 0.9, "2": 0.91, "4": 0.92, "8": 0.93, "3": 0.5, "16": "high", "32": 7}
+    forms = {"repeats": 8, "averaged_accuracy": 0.93, "deterministic_accuracy": 0.88, "accuracy_by_repeats": kept}
+    edit(tmp_path, run, **{f"metrics__{name}": value for name, value in forms.items()})
+    factory.write_run(tmp_path, factory.config("max"), 0, 0.95)
+    write(results.read(tmp_path))
+    fmp, maximum = pd.read_csv(tmp_path / "runs.csv").sort_values("pool").to_dict("records")
+    assert (fmp["averaged_accuracy"], fmp["even_accuracy"]) == (0.93, 0.88)
+    assert (fmp["averaged_over_2"], fmp["averaged_over_4"]) == (0.91, 0.92)
+    assert {name for name in fmp if name.startswith("averaged_over")} == {"averaged_over_2", "averaged_over_4"}
+    assert pd.isna(maximum["averaged_over_2"])
+
+
+def test_every_setting_that_differs_has_a_column_of_its_name(tmp_path: Path) -> None:
+    def rate(value: float, **model: Any) -> dict[str, Any]:
+        made = factory.config("max", **model)
+        return {**made, "optimizer": {**made["optimizer"], "learning_rate": value}}
+
+    own = {"layer": "mine.Pool", "code": "0", "stochastic": True}
+    configs = [rate(0.1), rate(0.01, pad_to=64, dense=[7]), rate(0.1, batch_norm=True)]
+    soft = [{"kind": "soft", **own, "arguments": {"beta": beta}} for beta in (1, 2)]
+    configs += [{**factory.config("max"), "pool": pool} for pool in soft]
+    configs += [factory.config("fmp", pseudo_random=True), factory.config("fmp")]
+    for config in configs:
+        factory.write_run(tmp_path, config, 0, 0.9)
+    write(results.read(tmp_path))
+    table = pd.read_csv(tmp_path / "runs.csv")
+    further = list(table.columns[table.columns.get_loc("even_accuracy") + 1 :])
+    assert further == [
+        "pool.pseudo_random", "model.pad_to", "model.batch_norm", "model.dense",
+        "optimizer.learning_rate", "pool.arguments.beta",
+    ]  # fmt: skip
+    assert sorted(table["pool.arguments.beta"].dropna()) == [1, 2]
+    assert set(table["model.dense"]) == {"[128]", "[7]"}
+    assert sorted(table["optimizer.learning_rate"].unique()) == [0.001, 0.01, 0.1]
+    assert set(table.loc[table["pool"] == "fmp", "pool.pseudo_random"].astype(str).str.lower()) == {"true", "false"}
+    assert table["model.pad_to"].dropna().tolist() == [64]
+    parquet = pd.read_parquet(tmp_path / "runs.parquet")
+    assert list(parquet.columns) == list(table.columns)
+    assert pd.api.types.is_integer_dtype(parquet["pool.arguments.beta"])
+
+
+@pytest.mark.parametrize("value", [2**62, float("1e200"), [[1], {"a": 2}], "=1+1", {"a": {"b": 1}}, True])
+def test_whatever_a_setting_holds_the_table_is_written(tmp_path: Path, value: Any) -> None:
+    runs = [factory.write_run(tmp_path, factory.config("max"), seed, 0.9) for seed in (0, 1)]
+    edit(tmp_path, runs[0], config__model={**factory.config("max")["model"], "dropout": value})
+    write(results.read(tmp_path))
+    assert pd.read_parquet(tmp_path / "runs.parquet")["seed"].tolist() == [0, 1]
 
 
 def test_a_run_of_two_experiments_is_one_row_that_names_both(tmp_path: Path) -> None:

@@ -89,3 +89,22 @@ def test_bad_values_are_refused(fields, message):
 
 def test_random_poolings_need_no_moves():
     check(Settings(pool=FMP, test_shift=1, repeats=100))
+
+
+def test_what_is_kept_chooses_the_class_that_is_counted():
+    """Rounded to float16 two probabilities may be equal; the first of them is not always the more probable."""
+    from fracpool.training.testing import _as_kept
+
+    rng = np.random.default_rng(0)
+    ties = np.tile([0.5 - 1e-6, 0.5 + 1e-6, 0], (1, 1))
+    drawn = rng.dirichlet(np.ones(10), 20_000)
+    near = np.sort(drawn, axis=1)
+    near[:, -2] = near[:, -1] * (1 - 1e-5 * rng.random(len(near)))
+    for probabilities in (ties, drawn, near / near.sum(axis=1, keepdims=True), np.eye(3)):
+        exact = probabilities.astype(np.float32)
+        kept = _as_kept("probabilities", exact)
+        assert kept.dtype == np.float16
+        assert np.array_equal(kept.argmax(axis=1), exact.argmax(axis=1))
+        assert np.abs(kept - exact).max() < 1e-3
+    plain = near.astype(np.float32)
+    assert (plain.astype(np.float16).argmax(axis=1) != plain.argmax(axis=1)).any()  # rounding alone would not do

@@ -8,14 +8,17 @@ from typing import Any
 import pandas as pd
 
 from fracpool.records.files import write_file
+from fracpool.table.further_columns import further_columns
 from fracpool.table.results import Results
-from fracpool.table.rows import COLUMNS
+from fracpool.table.rows import COLUMNS, FORMS
 
 
 def write(results: Results) -> None:
-    """Writes runs.csv and runs.parquet: exactly COLUMNS, one row per run, sorted by experiment and variant."""
+    """Writes runs.csv and runs.parquet: COLUMNS, FORMS and what differs, a row per run, by experiment and variant."""
     order = ["experiment", "variant", "seed", "run_id"]
-    table = results.runs.sort_values(order, kind="stable")[list(COLUMNS)].reset_index(drop=True)
+    table = results.runs.sort_values(order, kind="stable")[[*COLUMNS, *FORMS]]
+    further = further_columns(results.records[run] for run in table["run_id"])
+    table = table.join(further, on="run_id").reset_index(drop=True)
     write_file(results.root / "runs.csv", as_csv(table))
     packed = io.BytesIO()
     table.to_parquet(packed, index=False)

@@ -20,6 +20,7 @@ COUNTS = (
     "conv_layers", "final_height", "final_width", "parameters", "macs", "train_examples", "epochs", "seed",
     "repeats", "test_examples",
 )  # fmt: skip
+FORMS = ("averaged_accuracy", "even_accuracy")  # of test beside one pass; those of fewer averaged passes follow
 MOST_LAYERS = 10_000
 
 
@@ -27,8 +28,8 @@ MOST_LAYERS = 10_000
 
 
 def all_columns() -> list[str]:
-    extra = ["variant_id", "label", "averaged_accuracy", "seconds_per_epoch", "test_examples", "finished"]
-    return [*COLUMNS, *extra]
+    extra = ["variant_id", "label", "seconds_per_epoch", "test_examples", "finished"]
+    return [*COLUMNS, *FORMS, *extra]
 
 
 def row(record: Record) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def row(record: Record) -> dict[str, Any]:
 
 def typed(runs: pd.DataFrame) -> pd.DataFrame:
     """Whole numbers stay whole where some are missing, and empty columns have a type."""
-    measures = ("ratio", "test_accuracy", "test_error", "train_seconds", "averaged_accuracy", "seconds_per_epoch")
+    measures = ("ratio", "test_accuracy", "test_error", "train_seconds", *FORMS, "seconds_per_epoch")
     types = dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(measures, "float64")
     return runs.astype(types)
 
@@ -70,13 +71,14 @@ def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
         "repeats": metrics.get("repeats"),
         "train_seconds": timings.get("train_seconds"),
         "averaged_accuracy": metrics.get("averaged_accuracy"),
+        "even_accuracy": metrics.get("deterministic_accuracy"),
         "seconds_per_epoch": timings.get("seconds_per_epoch"),
         "test_examples": about.get("test_examples"),
     }
     if data["status"] == "completed" and config.get("task") != "gradient":
         number(metrics.get("test_accuracy"), "test_accuracy")
     row: dict[str, Any] = {name: number(value, name, optional=True) for name, value in numeric.items()}
-    for name in ("test_accuracy", "test_error", "averaged_accuracy"):
+    for name in ("test_accuracy", "test_error", *FORMS):
         if row[name] is not None and not 0 <= row[name] <= 1:
             raise RecordError(f"{name} is {row[name]}, not between 0 and 1")
     for name in COUNTS:

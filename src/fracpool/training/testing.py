@@ -127,7 +127,14 @@ def moved(images: np.ndarray, rows: int, columns: int, border: Border = "constan
 
 
 def _as_kept(form: str, probabilities: np.ndarray) -> np.ndarray:
-    """What a record keeps of (images, classes) probabilities: them, or the most probable class of each image."""
+    """What a record keeps of (images, classes) probabilities: them, or the most probable class of each image.
+
+    Where rounding makes the most probable class one of several, it is raised to the next float16: the class chosen by
+    what is kept is then the one that the accuracies count.
+    """
     if form == "probabilities":
-        return probabilities.astype(np.float16)
+        kept, chosen = probabilities.astype(np.float16), probabilities.argmax(axis=1)
+        tied = np.flatnonzero(kept.argmax(axis=1) != chosen)
+        kept[tied, chosen[tied]] = np.nextafter(kept[tied].max(axis=1, initial=0), np.float16(np.inf))
+        return kept
     return probabilities.argmax(axis=1).astype(np.uint8)

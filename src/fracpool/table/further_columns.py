@@ -1,0 +1,78 @@
+"""Columns that not every table has: accuracies of fewer averaged passes, and the settings that differ between runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from fracpool.records.plain_text import text
+from fracpool.records.record import Record
+from fracpool.settings.names import flatten
+from fracpool.settings.schema import Settings
+from fracpool.table.variant import Variant, is_number
+
+PASSES = tuple(2**power for power in range(1, 11))  # of which a record keeps the accuracy, up to its own number
+# Settings that the table tells in a column of its own, or that are known by another (the code of a layer by its pool).
+TOLD = {"dataset.name", "pool.kind", "pool.ratio", "pool.code", "model.conv_layers", "budget.epochs",
+        "budget.train_examples", "repeats", "task"}  # fmt: skip
+MOST_ARGUMENTS = 100  # of layers of one's own
+
+
+def further_columns(records: Iterable[Record]) -> pd.DataFrame:
+    """By run id: `averaged_over_2`, … and the settings that differ, by their names on the command line."""
+    found = list(records)
+    ids = [record.run_id for record in found]
+    passes = pd.DataFrame([_passes(record.data["metrics"]) for record in found], index=ids, dtype="float64")
+    in_order = [name for name in map(_averaged_over, PASSES) if name in passes]
+    return pd.concat([passes[in_order], _settings([record.data for record in found], ids)], axis=1)
+
+
+def _averaged_over(passes: int) -> str:
+    return f"averaged_over_{passes}"
+
+
+def _passes(metrics: Mapping[str, Any]) -> dict[str, float]:
+    kept, repeats = metrics.get("accuracy_by_repeats"), metrics.get("repeats")
+    known = kept if isinstance(kept, Mapping) else {}
+    values = {passes: known.get(str(passes)) for passes in PASSES if passes != repeats}
+    return {_averaged_over(n): float(v) for n, v in values.items() if is_number(v) and 0 <= v <= 1}
+
+
+def _settings(records: list[Mapping[str, Any]], ids: list[str]) -> pd.DataFrame:
+    given = [Variant("", "", data["config"], {}).settings for data in records]
+    names = dict.fromkeys(key for settings in given for key in settings)
+    known = [name for name in _fields() if name in names]
+    known += sorted(text(name) for name in names if name.startswith("pool.arguments."))[:MOST_ARGUMENTS]
+    differing = [
+        name
+        for name in known
+        if name not in TOLD and len({repr(settings[name]) for settings in given if name in settings}) > 1
+    ]
+    columns = {name: _typed([_cell(settings.get(name)) for settings in given]) for name in differing}
+    return pd.DataFrame(columns, index=ids)
+
+
+def _fields() -> list[str]:
+    return [*flatten(asdict(Settings())), "backend"]
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, bool) or is_number(value):
+        return value
+    return text(value if isinstance(value, str) else json.dumps(value))
+
+
+def _typed(values: list[Any]) -> Any:
+    """Numbers as numbers; what is not all of one kind as text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int} and all(value is None or abs(value) < 2**63 for value in values):
+        return pd.array(values, dtype="Int64")
+    if kinds <= {int, float}:
+        return pd.array([float("nan") if value is None else float(value) for value in values], dtype="float64")
+    return [
+        None if value is None else str(value).lower() if isinstance(value, bool) else str(value) for value in values
+    ]
