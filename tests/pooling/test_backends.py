@@ -1,4 +1,4 @@
-"""Runs what holds on every backend on JAX and PyTorch, each in a process of its own, and what only JAX can do."""
+"""Runs what holds on every backend on JAX and PyTorch, each in a process of its own, and what only one can do."""
 
 import importlib.metadata
 import importlib.util
@@ -22,7 +22,7 @@ PLACES = (
     "training/test_distortion.py",
     "training/test_recipe.py",
 )
-EACH = [str(TESTS / place) for place in PLACES]
+ONLY = {"jax": (), "torch": ("pooling/only_torch.py",)}
 
 JAX = """
 import jax, numpy as np
@@ -123,7 +123,8 @@ def run(backend: str, *command: str, first_on_path: Path | None = None) -> str:
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_everything(backend):
     """Pooling with its gradients, the other layers and distortion, in one process: most of its time is the start."""
-    run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *EACH)
+    places = [str(TESTS / place) for place in (*PLACES, *ONLY[backend])]
+    run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *places)
 
 
 def test_jax_transformations():

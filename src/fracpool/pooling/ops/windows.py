@@ -101,13 +101,13 @@ def by_row(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tenso
     """
     lengths = [longest for longest in windows.longest if longest is not None]
     shape = ops.shape(x)
-    spans = [_spans(places, windows, size) for places, size in zip(regions, shape[1:-1], strict=True)]
+    ends = [spans(places, windows, size) for places, size in zip(regions, shape[1:-1], strict=True)]
     inner = [
         ops.minimum(starts[..., None] + ops.arange(length, dtype="int32"), lasts[..., None])
-        for (starts, lasts), length in zip(spans[:-1], lengths, strict=False)
+        for (starts, lasts), length in zip(ends[:-1], lengths, strict=False)
     ]
     inner = [ops.reshape(places, (*ops.shape(places)[:-2], -1)) for places in inner]
-    col_starts, col_lasts = spans[-1]
+    col_starts, col_lasts = ends[-1]
 
     best = _cells_at(x, [*inner, col_starts])
     code = ops.zeros_like(best, dtype=windows.code_dtype)
@@ -118,7 +118,7 @@ def by_row(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tenso
         code = ops.where(later, ops.cast(col, code.dtype), code)
 
     split = [shape[0]]
-    for (starts, _), length in zip(spans[:-1], lengths, strict=False):
+    for (starts, _), length in zip(ends[:-1], lengths, strict=False):
         split += [ops.shape(starts)[-1], length]
     split += [ops.shape(best)[-2], shape[-1]]
     best, code = ops.reshape(best, split), ops.reshape(code, split)
@@ -210,11 +210,11 @@ def _places(x: Tensor, regions: Regions, windows: Windows) -> tuple[Any, Callabl
 
     A window with fewer places repeats its last row or column, which a strict comparison never lets win.
     """
-    spans = [_spans(places, windows, size) for places, size in zip(regions, ops.shape(x)[1:-1], strict=True)]
-    lengths = [_longest(windows, axis, *span) for axis, span in enumerate(spans)]
+    ends = [spans(places, windows, size) for places, size in zip(regions, ops.shape(x)[1:-1], strict=True)]
+    lengths = [_longest(windows, axis, *span) for axis, span in enumerate(ends)]
 
     def value_at(number: Any) -> Tensor:
-        digits = zip(spans, _digits(number, lengths), strict=True)
+        digits = zip(ends, _digits(number, lengths), strict=True)
         return _cells_at(x, [ops.minimum(starts + digit, lasts) for (starts, lasts), digit in digits])
 
     return math.prod(lengths), value_at
@@ -236,7 +236,7 @@ class _Owners:
     """For each cell along an axis the windows that cover it."""
 
     def __init__(self, places: Tensor, windows: Windows, size: Tensor, axis: int) -> None:
-        self.starts, lasts = _spans(places, windows, size)
+        self.starts, lasts = spans(places, windows, size)
         self.cells = ops.arange(size, dtype="int32")
         self.longest = _longest(windows, axis, self.starts, lasts)
         self.first = _count_below(lasts, self.cells)
@@ -270,7 +270,7 @@ def _count_below(ordered: Tensor, cells: Tensor) -> Tensor:
     return ops.while_loop(lambda step, below: step > 0, halved, (first, below))[1]
 
 
-def _spans(boundaries: Tensor, windows: Windows, size: Tensor) -> tuple[Tensor, Tensor]:
+def spans(boundaries: Tensor, windows: Windows, size: Tensor) -> tuple[Tensor, Tensor]:
     """First and last cell of each window."""
     if windows.width is not None:
         return boundaries, boundaries + (windows.width - 1)

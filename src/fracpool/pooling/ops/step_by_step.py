@@ -1,0 +1,187 @@
+"""Max pooling over given windows where each operation runs by itself, as PyTorch's do; no gradients here.
+
+What is fast there differs from what is fast in a compiled expression (`windows`). Maxima are taken along one axis
+after the other, the last first, which keeps the first maximum in row-major order the winner. Layouts are kept: what
+lies in memory by planes of channels, as PyTorch's own pools want it, is pooled there. A few images are computed at a
+time, so that what lies in between stays in the cache. What is remembered of a window is its code: how many cells the
+winner lies behind the first cell, mostly one byte. From codes come the indices that the gradient is scattered by.
+
+Shapes: x (N, *sizes, C), in any order in memory; for each axis boundaries or starts (B, n) or (B, 1 or C, n), B being
+1 or N.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from fracpool.pooling.ops.windows import Regions, Windows, spans
+
+Tensor = Any
+PIECE = 2**19  # cells computed together: fewer cost more calls, more fall out of a CPU's cache (measured)
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+
+
+def largest(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+    """The largest value of each window; NaN where a window holds one. (N, *windows, C)"""
+    return _reduced(x, regions, windows, with_codes=False)[0]
+
+
+def largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+    """The largest values and the codes of their cells: of the first one, or of the first NaN."""
+    values, codes = _reduced(x, regions, windows, with_codes=True)
+    return values, codes[0]
+
+
+def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[int]) -> Tensor:
+    """Each window's value of y at the place that `code` names, 0 elsewhere, overlaps added: the gradient.
+
+    Overlaps are added in the order of the windows, the same at each call on each device. Shape (N, *sizes, C).
+    """
+    planes, channels = _by_planes(y, regions), y.shape[-1]
+    values = (y.movedim(-1, 1) if planes else y).flatten(1)
+    flat = y.new_zeros(len(y), math.prod(sizes) * channels)
+    for piece, index in _winners(code, regions, windows, sizes, planes):
+        if windows.cover == (1,) * len(sizes):
+            flat[piece].scatter_(1, index, values[piece])
+        elif y.device.type == "cpu":
+            flat[piece].scatter_add_(1, index, values[piece])  # one thread to an image
+        else:
+            image = torch.arange(len(y), device=y.device)[:, None].expand_as(index)
+            flat.index_put_((image, index), values, accumulate=True)  # sorts first, where a scatter_add_ would race
+    return flat.unflatten(1, (channels, *sizes)).movedim(1, -1) if planes else flat.unflatten(1, (*sizes, channels))
+
+
+def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
+    """The values of x at the places that `code` names: the transpose of `spread`."""
+    planes, shape = _by_planes(x, regions), code.shape[1:]
+    values = (x.movedim(-1, 1) if planes else x).flatten(1)
+    picked = torch.cat(
+        [values[piece].gather(1, index) for piece, index in _winners(code, regions, windows, x.shape[1:-1], planes)]
+    )
+    return picked.unflatten(1, (shape[-1], *shape[:-1])).movedim(1, -1) if planes else picked.unflatten(1, shape)
+
+
+def _reduced(x: Tensor, regions: Regions, windows: Windows, with_codes: bool) -> tuple[Tensor, list[Tensor]]:
+    """The largest values and, as a list of one, their codes if asked for."""
+    sizes, planes = x.shape[1:-1], _by_planes(x, regions)
+    x = x.movedim(-1, 1) if planes else x
+    axes = [_cells_of_windows(places, windows, axis, sizes[axis]) for axis, places in enumerate(regions)]
+    farthest = sum((len(places) - 1) * weight for places, weight in zip(axes, _weights(sizes), strict=True))
+    dtype = _narrowest(farthest) if with_codes else None
+    pieces = []
+    for piece in _pieces(x):
+        state = [x[piece]]
+        for axis, weight in reversed(list(enumerate(_weights(sizes)))):
+            places = [_of(piece, cell) for cell in axes[axis]]
+            state = _along(state, axis + 1 + planes, places, weight, dtype)
+        pieces.append(state)
+    values, *codes = (torch.cat(each) if len(each) > 1 else each[0] for each in zip(*pieces, strict=True))
+    return (values.movedim(1, -1), [code.movedim(1, -1) for code in codes]) if planes else (values, codes)
+
+
+def _along(state: list[Tensor], dim: int, places: list[Tensor], weight: int, dtype: torch.dtype | None) -> list[Tensor]:
+    """The largest values along one axis and, with a dtype, their codes; state is the same of the axes behind.
+
+    Choices are arithmetic: `torch.where` takes ten times as long.
+    """
+    x, *codes = state
+    best = _take(x, places[0], dim)
+    if dtype is None:
+        for place in places[1:]:
+            torch.maximum(_take(x, place, dim), best, out=best)
+        return [best]
+    best_code = _take(codes[0], places[0], dim) if codes else torch.zeros_like(best, dtype=dtype)
+    for number, place in enumerate(places[1:], start=1):
+        value = _take(x, place, dim)
+        later = _beats(value, best).to(dtype)
+        if codes:
+            code = _take(codes[0], place, dim).add_(number * weight)
+            best_code.add_(later.mul_(code.sub_(best_code)))
+        else:
+            torch.maximum(later.mul_(number * weight), best_code, out=best_code)
+        torch.maximum(value, best, out=best)
+    return [best, best_code]
+
+
+def _beats(value: Tensor, best: Tensor) -> Tensor:
+    """Whether a cell beats all before it in its window, being larger or the first NaN: 0 or 1 in one byte.
+
+    Of a comparison only the form with a result of its operands' type is vectorised.
+    """
+    if not value.dtype.is_floating_point:
+        return (value > best).view(torch.uint8)
+    no_nan_before = torch.eq(best, best, out=torch.empty_like(best))
+    later = no_nan_before.sub_(torch.le(value, best, out=torch.empty_like(best)))
+    return later.view(INTEGERS[later.itemsize]).bool().view(torch.uint8)
+
+
+def _take(x: Tensor, places: Tensor, dim: int) -> Tensor:
+    """x at places (B, n), or of x (N, C, …) at (B, 1 or C, n), along an axis; never a stray read."""
+    before, (size, *behind), count = x.shape[:dim], x.shape[dim:], places.shape[-1]
+    places = places.reshape(*places.shape[:-1], *[1] * (dim + 1 - places.ndim), count)
+    if not behind:
+        return x.gather(dim, places.expand(*before, count))
+    rows = math.prod(before)
+    index = places + torch.arange(0, rows * size, size, device=x.device).view(*before, 1)
+    return x.reshape(rows * size, *behind).index_select(0, index.view(-1)).view(*before, count, *behind)
+
+
+def _cells_of_windows(places: Tensor, windows: Windows, axis: int, size: int) -> list[Tensor]:
+    """Each window's first cell along an axis, its second, …; after its last cell that again, which never wins."""
+    starts, lasts = spans(places, windows, size)
+    known = windows.longest[axis]
+    longest = int((lasts - starts).max()) + 1 if known is None else known
+    return [torch.minimum(starts + number, lasts).long() for number in range(longest)]
+
+
+def _winners(
+    code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[int], planes: bool
+) -> Iterator[tuple[slice, Tensor]]:
+    """Some images after the other, and where each of their windows' winners stands among the values of its image.
+
+    In the order of memory: int64 (images, windows · C).
+    """
+    channels, cells = code.shape[-1], math.prod(sizes)
+    by_cell, by_channel = (1, cells) if planes else (channels, 1)
+    channel = torch.arange(channels, device=code.device) * by_channel
+    parts = [channel.view(1, -1, *[1] * len(sizes)) if planes else channel[None]]
+    for axis, (places, weight) in enumerate(zip(regions, _weights(sizes), strict=True)):
+        starts = spans(places, windows, sizes[axis])[0].long() * (weight * by_cell)
+        starts = starts[:, None] if planes and starts.ndim == 2 else starts
+        starts = starts.reshape(*starts.shape[:-1], *[1] * axis, -1, *[1] * (len(sizes) - 1 - axis))
+        parts.append(starts if planes else starts[..., None])
+    code = code.movedim(-1, 1) if planes else code
+    dtype = torch.int32 if cells * channels < 2**31 else torch.int64
+    for piece in _pieces(code):
+        first = sum(_of(piece, part) for part in parts)
+        yield piece, code[piece].to(dtype).mul_(by_cell).long().add_(first).flatten(1)
+
+
+def _pieces(x: Tensor) -> list[slice]:
+    """Images to be computed together: on a CPU a few, elsewhere all."""
+    images = max(1, len(x))
+    count = max(1, PIECE // max(1, math.prod(x.shape[1:]))) if x.device.type == "cpu" else images
+    return [slice(first, first + count) for first in range(0, images, count)]
+
+
+def _of(piece: slice, places: Tensor) -> Tensor:
+    """What these images have of what each has, or all have in common."""
+    return places if len(places) == 1 else places[piece]
+
+
+def _by_planes(x: Tensor, regions: Regions) -> bool:
+    """Whether to compute on (N, C, *sizes): x lies so in memory, or channels have regions of their own."""
+    return any(places.ndim == 3 for places in regions) or x.movedim(-1, 1).is_contiguous()
+
+
+def _weights(sizes: Sequence[int]) -> list[int]:
+    """How many cells away the next cell along each axis is."""
+    return [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+
+
+def _narrowest(greatest: int) -> torch.dtype:
+    return next(dtype for dtype in (torch.uint8, torch.int16, torch.int32) if greatest <= torch.iinfo(dtype).max)
