@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from fracpool.command_line import BAD_INPUT, DONE, SOME_FAILED, Parser, need_study
+from fracpool.command_line import BAD_INPUT, DONE, SOME_FAILED, Parser, directory, need_study, show_what_can_be_shown
 from fracpool.records.files import StorageError
 from fracpool.records.packed import PACKED_FILE, PackedError
 from fracpool.records.packing import pack_runs, unpack_runs
@@ -16,6 +15,7 @@ from fracpool.records.store import Store
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0, 1 where a file cannot be written, 2 for bad input."""
+    show_what_can_be_shown()
     parser = Parser(
         "pack",
         f"Move the finished runs of a results folder into one file, {PACKED_FILE}: a third of the bytes, and one\n"
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "are. It can be stopped at any moment: no run is ever missing.",
         "  python -m fracpool.pack results/reference\n  python -m fracpool.pack results/reference --unpack",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="results folder")
+    parser.add_argument("folder", type=directory, metavar="DIR", help="results folder")
     parser.add_argument("--unpack", action="store_true", help="the way back")
     options = parser.parse_args(arguments)
     need_study("pack")
