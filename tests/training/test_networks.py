@@ -233,3 +233,22 @@ def test_equal_seeds_start_networks_equal_where_they_share_shapes():
     limit = np.sqrt(6 / (9 * (32 + 64)))
     assert np.abs(maximum["conv2"]).max() <= limit
     assert np.abs(maximum["conv2"]).std() == pytest.approx(limit / np.sqrt(12), rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gelu_in_one_pass_is_keras_gelu(dtype):
+    import keras
+    import tensorflow as tf
+
+    from fracpool.training.fused.gelu import Gelu
+
+    x = tf.cast(np.random.default_rng(0).normal(0, 3, (4, 5, 5, 3)), dtype)
+    layer = Gelu(dtype=dtype)
+    found = []
+    for activation in (layer, keras.activations.gelu):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = activation(x) if activation is layer else activation(x, approximate=False)
+        found.append([np.asarray(tf.cast(value, "float32")) for value in (y, tape.gradient(y, x))])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6 if dtype == "float32" else 0.03)

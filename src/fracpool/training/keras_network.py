@@ -11,6 +11,7 @@ from types import ModuleType
 import keras
 import numpy as np
 
+from fracpool.records import environment
 from fracpool.settings import poolings
 from fracpool.settings.architecture import Layer, Network, dropout_rate, pool_at
 from fracpool.settings.schema import ModelSettings, PoolSettings
@@ -107,6 +108,8 @@ def _keras_layer(
             return layers.BatchNormalization(**usual, synchronized=synchronized)
         case "activation" if model.activation == "leaky_relu":
             return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name)
+        case "activation" if model.activation == "gelu" and environment.backend() == "tensorflow" and not synchronized:
+            return _fused("gelu").Gelu(name=name)
         case "activation":
             return layers.Activation(model.activation, name=name)
         case "dropout" if name.startswith("dense"):
