@@ -30,13 +30,15 @@ def _gelu(x: Tensor) -> Any:
 
 @tf.function(jit_compile=True, autograph=False)
 def _forward(x: Tensor) -> Tensor:
-    return x * _phi(x)
+    wide = tf.cast(x, "float32")  # in half precision each operation would round, and take longer
+    return tf.cast(wide * _phi(wide), x.dtype)
 
 
 @tf.function(jit_compile=True, autograph=False)
 def _backward(dy: Tensor, x: Tensor) -> Tensor:
-    density = tf.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    return dy * (_phi(x) + x * density)
+    wide = tf.cast(x, "float32")
+    density = tf.exp(-0.5 * wide * wide) / math.sqrt(2 * math.pi)
+    return tf.cast(tf.cast(dy, "float32") * (_phi(wide) + wide * density), x.dtype)
 
 
 def _phi(x: Tensor) -> Tensor:
