@@ -141,7 +141,7 @@ WRONG = [
     ("task=trian", ["task=trian", "train"]),
     ("task=gradient pool=max", ["pool=max", "fmp"]),
     ("seed==3", ["seed==3"]),
-    ("dataset=mnist dataset.data_dir=/nowhere/tfds", ["/nowhere/tfds", "TFDS_DATA_DIR", "mnist5k"]),
+    ("dataset=mnist dataset.data_dir=/proc/nowhere/tfds", ["/proc/nowhere/tfds", "TFDS_DATA_DIR", "mnist5k"]),
     ("+hydra.callbacks.x._target_=os.system", ["hydra.callbacks.x._target_=os.system", "leave it out"]),
     ("-m hydra.launcher._target_=os.system", ["hydra.launcher._target_=os.system", "hydra/launcher=basic, joblib"]),
     ("-m +hydra.launcher.x._target_=os.system", ["hydra.launcher.x._target_=os.system", "leave it out"]),
@@ -160,7 +160,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
-def test_bad_input_gets_one_line(train, folder, line, said):
+def test_bad_input_gets_one_line(train, folder, no_network, line, said):
     result = train(*line.split())
     assert result.code == 2
     assert len(result.err.strip().splitlines()) == 1, result.err

@@ -43,7 +43,7 @@ def test_held_out_images_are_tested_on_and_not_trained_on():
     assert datasets.load(settings) is split
 
 
-def test_missing_data_name_the_ways_out(tmp_path, monkeypatch):
+def test_missing_data_name_the_ways_out(tmp_path, no_network):
     settings = DatasetSettings("cifar10", data_dir=str(tmp_path))
     assert "cifar10 3.0.2 is not in" in datasets.missing(settings)
     assert str(tmp_path) not in datasets.missing(settings)  # it goes into reports
@@ -51,7 +51,7 @@ def test_missing_data_name_the_ways_out(tmp_path, monkeypatch):
         datasets.obtain(settings)
 
 
-def test_the_environment_and_the_override_choose_the_folder(tmp_path, monkeypatch):
+def test_the_environment_and_the_override_choose_the_folder(tmp_path, monkeypatch, no_network):
     def refused(settings: DatasetSettings) -> str:
         with pytest.raises(SettingsError) as refusal:
             datasets.obtain(settings)

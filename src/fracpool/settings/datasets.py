@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fracpool.settings import decoded_cache, mnist5k, users_modules
+from fracpool.settings import decoded_cache, mnist5k, tfds_folder, users_modules
 from fracpool.settings.arrays import Arrays
 from fracpool.settings.refusal import SettingsError, expanded, is_name, one_of, require
 from fracpool.settings.schema import DatasetSettings
@@ -35,6 +35,8 @@ class Dataset:
     source: str
     mirrored: bool = True  # whether a mirror image is still an image of its class, as far as is known
 
+
+RETRIES = 3  # of a download; with TFDS' ten, minutes pass without a word where there is no network
 
 DATASETS = {
     "mnist": Dataset("mnist", (28, 28, 1), 10, 60_000, 10_000, "3.0.1", "tfds", mirrored=False),
@@ -60,14 +62,31 @@ def describe(settings: DatasetSettings) -> Dataset:
 
 
 def missing(settings: DatasetSettings) -> str | None:
-    """None if the data lie on this machine, else what is missing and the remedy, without a path of the machine."""
+    """None if the data lie on this machine, else what is missing and the remedy, without a path of the machine.
+
+    Raises SettingsError where a part of them does: TFDS would neither read nor mend that.
+    """
     dataset = describe(settings)
-    if dataset.source != "tfds" or (_folder(settings) / "dataset_info.json").is_file():
+    if dataset.source != "tfds":
+        return None
+    folder = _folder(settings)
+    if folder.is_dir():
+        _require_whole(folder, DATASETS[dataset.name])
         return None
     return (
         f"{dataset.name} {dataset.version} is not in the folder of TensorFlow Datasets; set TFDS_DATA_DIR or "
         f"dataset.data_dir to one that has it"
     )
+
+
+def _require_whole(folder: Path, dataset: Dataset) -> None:
+    examples = {"train": dataset.train_examples, "test": dataset.test_examples}
+    fault = tfds_folder.fault(folder, dataset.name, examples)
+    if fault is not None:
+        raise SettingsError(
+            f"dataset={dataset.name}: {folder} cannot be used ({fault}); delete it to have it downloaded anew, or set "
+            f"TFDS_DATA_DIR or dataset.data_dir to a folder of TFDS that has it whole"
+        )
 
 
 def fingerprint(settings: DatasetSettings) -> str:
@@ -86,7 +105,9 @@ def obtain(settings: DatasetSettings) -> None:
     if missing(settings) is None:
         return
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
 
+    downloader.MAX_RETRIES = RETRIES
     dataset = describe(settings)
     try:
         builder = tfds.builder(f"{dataset.name}:{dataset.version}", data_dir=_tfds_root(settings))
