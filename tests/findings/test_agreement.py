@@ -225,3 +225,53 @@ def test_bad_input_is_one_line_and_exit_code_2(
     (line,) = capsys.readouterr().err.splitlines()
     said = {"missing": "nowhere", "twice": "named twice", "unwritable": "--output", "one": "two or more"}
     assert said[case] in line
+
+
+def with_epochs(root: Path, epochs: int, kinds: tuple[str, ...] = ("max", "fmp"), **changes: Any) -> Path:
+    configs = [factory.config(kind, epochs=epochs, **changes) for kind in kinds]
+    return folder(root, -0.17, configs, epochs)
+
+
+def test_the_same_network_on_another_budget_stands_beside_and_is_marked(tmp_path: Path) -> None:
+    pair = [with_epochs(tmp_path / "a", 3), with_epochs(tmp_path / "b", 4, ("max",))]
+    compared = agreement.compare(pair)
+    assert compared.variants == []
+    (line,) = compared.beside
+    assert line.name == "2 conv, max pool"
+    assert [list(found) for found in line.found] == [
+        ["3 epochs of all images, batches of 100"],
+        ["4 epochs of all images, batches of 100"],
+    ]
+    assert "1 network beside each other (other budget)" in compared.headline
+    write(pair, tmp_path / "out")
+    for name in ("comparison.md", "comparison.html"):
+        page = (tmp_path / "out" / name).read_text()
+        assert "The same network on another budget" in page
+        assert "same data set, network, pooling, optimizer and budget" in page
+    rows = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    beside = rows[rows["verdict"] == "other budget"]
+    assert beside["folder"].tolist().count("a") >= 1
+    assert beside["difference"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "other"), [({"epochs": 4}, agreement.OTHER_BUDGET), ({"dataset": "mnist"}, agreement.OTHER_DATA)]
+)
+def test_a_finding_on_other_data_or_budget_is_marked_and_not_held_against(
+    tmp_path: Path, changes: dict[str, Any], other: str
+) -> None:
+    pair = [with_epochs(tmp_path / "a", 3), with_epochs(tmp_path / "b", **{"epochs": 3, **changes})]
+    (finding,) = agreement.compare(pair).findings
+    assert finding.verdict == other
+    assert {part.verdict for part in finding.parts} == {other}
+    assert all(difference is None for part in finding.parts for difference in part.differences)
+    assert all("points" in shown for shown in finding.parts[0].shown)
+
+
+def test_a_finding_with_another_rule_is_marked(tmp_path: Path) -> None:
+    pair = [with_epochs(tmp_path / name, 3) for name in ("a", "b")]
+    for path in (pair[1] / "sweeps").iterdir():
+        path.write_text(path.read_text().replace('"margin": 0.05', '"margin": 0.06'))
+    (finding,) = agreement.compare(pair).findings
+    assert finding.verdict == agreement.OTHER_RULE
+    assert finding.parts[0].verdict == AGREE  # the difference itself is the same thing

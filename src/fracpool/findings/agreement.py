@@ -4,6 +4,9 @@ A line of the comparison is a variant's accuracy or a part of a finding. Each fo
 first that has it: they agree if the 95 % interval of the difference (`statistics.apart`) contains 0, and cannot be
 told where one of them has no interval, unless the two are equal. Sizes and checks, which have no interval, agree if
 they come to the same verdict.
+
+What is held against each other must coincide in everything but the seeds: data set, network, pooling, optimizer and
+budget. The same network on another budget, or a finding on other data or another budget, stands beside, marked.
 """
 
 from __future__ import annotations
@@ -15,19 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from fracpool.findings import statistics, verdicts
+from fracpool.findings.folder_accuracies import accuracies, accuracy_text
+from fracpool.findings.other_budgets import BUDGET, OTHER_BUDGET, Beside, networks_beside
 from fracpool.findings.rules.part import NOT_RUN, Part
-from fracpool.findings.scores import by_seed, over_seeds
 from fracpool.findings.statistics import Estimate, difference_text, interval_text
 from fracpool.findings.verdicts import Finding
 from fracpool.records.plain_text import count, cut, text
-from fracpool.records.record import Record
 from fracpool.settings.names import distinct_names, flatten
 from fracpool.table import results as tables
-from fracpool.table.experiment import natural
+from fracpool.table.experiment import Experiment, natural
 from fracpool.table.repeat import how_to_repeat
 from fracpool.table.results import LOOSE, Results
+from fracpool.table.variant import settings_key
 
 AGREE, APART, NOT_TOLD, ONLY_ONE = "agree", "differ", "not told", "only in one"
+OTHER_DATA, OTHER_RULE = "other data", "other rule"
 MOST_LINES = 500
 
 
@@ -65,13 +70,14 @@ class FindingLine:
     claim: str
     verdicts: tuple[str, ...]
     parts: list[Line]
+    other: str = ""  # why the verdicts are not held against each other: one of OTHER_…
 
     @property
     def verdict(self) -> str:
         given = [verdict for verdict in self.verdicts if verdict not in ("", NOT_RUN)]
         if len(given) < 2:
             return ONLY_ONE
-        return AGREE if len(set(given)) == 1 else APART
+        return self.other or (AGREE if len(set(given)) == 1 else APART)
 
 
 @dataclass(frozen=True)
@@ -94,17 +100,22 @@ class Comparison:
     folders: list[Folder]
     findings: list[FindingLine]
     variants: list[Line]
+    beside: list[Beside]
     repeated: int  # runs that several folders have
     identical: int  # … with the same accuracy to the last bit
     only: list[tuple[str, list[str]]]  # by folder: what no other has
 
     @property
     def headline(self) -> str:
-        if not self.variants and not self.findings:
+        if not self.variants and not self.findings and not self.beside:
             return "Nothing to compare: no variant with finished runs and no judged finding is in two of the folders."
-        same = sum(finding.verdict == AGREE for finding in self.findings)
+        held = [finding for finding in self.findings if not finding.other]
+        same = sum(finding.verdict == AGREE for finding in held)
         said = [f"{count(len(self.variants), 'variant')} in several folders: {_tally(self.variants)}"]
-        said += [f"{count(len(self.findings), 'finding')}: {same} with the same verdict"]
+        said += [f"{count(len(held), 'finding')}: {same} with the same verdict"]
+        others = Counter(finding.other for finding in self.findings if finding.other)
+        said += [f"{count(number, 'finding')} beside each other ({other})" for other, number in others.items()]
+        said += [f"{count(len(self.beside), 'network')} beside each other ({OTHER_BUDGET})"]
         return "; ".join(part for part in said if not part.startswith("0 ")) + "."
 
     @property
@@ -123,7 +134,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     """Reads the records of all folders and holds them side by side, in the order given."""
     read = [tables.read(folder) for folder in folders]
     names = _names(folders)
-    variants = _variant_lines(read)
+    variants, beside = _variant_lines(read), networks_beside(read)
     judged = _finding_lines(read)
     run_ids = Counter(run for results in read for run in results.records)
     repeated = [run for run, count in run_ids.items() if count > 1]
@@ -131,6 +142,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
         folders=[_folder(name, results) for name, results in zip(names, read, strict=True)],
         findings=[line for line in judged if line.verdict != ONLY_ONE],
         variants=[line for line in variants if line.verdict != ONLY_ONE],
+        beside=beside,
         repeated=len(repeated),
         identical=sum(_same_everywhere(read, run) for run in repeated),
         only=_only(names, judged, variants),
@@ -165,7 +177,7 @@ def _same_everywhere(read: Sequence[Results], run: str) -> bool:
 
 
 def _variant_lines(read: Sequence[Results]) -> list[Line]:
-    found = [_accuracies(results) for results in read]
+    found = [accuracies(results) for results in read]
     configs: dict[str, tuple[str, dict[str, Any]]] = {}
     for results in read:
         for row in results.runs.drop_duplicates("variant_id").itertuples():
@@ -173,20 +185,11 @@ def _variant_lines(read: Sequence[Results]) -> list[Line]:
             configs.setdefault(str(row.variant_id), (str(row.label), flatten(config)))
     names = dict(zip(configs, distinct_names(list(configs.values())), strict=True))
     lines = [
-        _line(names[variant], [accuracies.get(variant) for accuracies in found], _accuracy_text)
+        _line(names[variant], [accuracies.get(variant) for accuracies in found], accuracy_text)
         for variant in names
         if any(variant in accuracies for accuracies in found)
     ]
     return sorted(lines, key=lambda line: natural(line.name))
-
-
-def _accuracies(results: Results) -> dict[str, Estimate]:
-    """By variant id: test accuracy over seeds. A seed with two records (of other data) is not used."""
-    of_variant: dict[str, list[Record]] = {}
-    for row in results.runs.itertuples():
-        of_variant.setdefault(str(row.variant_id), []).append(results.records[str(row.run_id)])
-    found = {variant: by_seed(records)[0] for variant, records in of_variant.items()}
-    return {variant: over_seeds(accuracies) for variant, accuracies in found.items() if accuracies}
 
 
 def _line(name: str, values: Sequence[Estimate | None], words: Any) -> Line:
@@ -221,12 +224,42 @@ def _contains_zero(difference: Estimate) -> bool | None:
 
 def _finding_lines(read: Sequence[Results]) -> list[FindingLine]:
     judged = [{(f.experiment, f.id): f for f in verdicts.judge(results)} for results in read]
+    asked = [{e.name: e for e in results.experiments} for results in read]
     keys = dict.fromkeys(key for found in judged for key in found)
-    lines = [_finding_line([found.get(key) for found in judged]) for key in keys]
+    lines = []
+    for key in keys:
+        experiments = [each[key[0]] for each, found in zip(asked, judged, strict=True) if key in found]
+        lines.append(_finding_line([found.get(key) for found in judged], _other(experiments, key[1])))
     return sorted(lines, key=lambda line: (natural(line.id), line.experiment))
 
 
-def _finding_line(found: Sequence[Finding | None]) -> FindingLine:
+def _other(experiments: Sequence[Experiment], finding: str) -> str:
+    """Why the verdicts that folders give to a finding cannot be held against each other; "" where they can."""
+    settings = [[variant.settings for variant in experiment.variants] for experiment in experiments]
+
+    def differ(*start: str) -> bool:
+        return len({frozenset(settings_key(_only_of(one, start)) for one in each) for each in settings}) > 1
+
+    if differ("dataset."):
+        return OTHER_DATA
+    if differ(*BUDGET):
+        return OTHER_BUDGET
+    rules = [_rule(f) for e in experiments for f in e.findings if text(f.get("id") or "?", 40) == finding]
+    return OTHER_RULE if any(rule != rules[0] for rule in rules) else ""
+
+
+def _rule(finding: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What decides a finding: its parts without their titles."""
+    parts = finding.get("parts")
+    mappings = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return [{key: value for key, value in part.items() if key != "title"} for part in mappings]
+
+
+def _only_of(settings: Mapping[str, Any], start: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key.startswith(start)}
+
+
+def _finding_line(found: Sequence[Finding | None], other: str) -> FindingLine:
     known = next(finding for finding in found if finding is not None)
     parts = [_parts(finding) for finding in found]
     keys = dict.fromkeys(key for each in parts for key in each)
@@ -235,7 +268,8 @@ def _finding_line(found: Sequence[Finding | None]) -> FindingLine:
         experiment=known.experiment,
         claim=known.claim,
         verdicts=tuple("" if finding is None else finding.verdict for finding in found),
-        parts=[_part_line(key[0], [each.get(key) for each in parts]) for key in keys],
+        parts=[_part_line(key[0], [each.get(key) for each in parts], other) for key in keys],
+        other=other,
     )
 
 
@@ -249,15 +283,18 @@ def _parts(finding: Finding | None) -> dict[tuple[str, str, int], Part]:
     return {key: part for key, part in found.items() if part.verdict != NOT_RUN}
 
 
-def _part_line(title: str, parts: Sequence[Part | None]) -> Line:
+def _part_line(title: str, parts: Sequence[Part | None], other: str) -> Line:
     values = [None if part is None else _difference(part) for part in parts]
+    nothing = (None,) * len(parts)
+    if other in (OTHER_DATA, OTHER_BUDGET):
+        shown = tuple("–" if part is None else part.seen or part.verdict for part in parts)
+        return Line(title, tuple(values), shown, nothing, other)
     if any(value is not None for value in values):
         return _line(title, values, difference_text)
     shown = tuple("–" if part is None else part.seen or part.verdict for part in parts)
     verdicts = {part.verdict for part in parts if part is not None}
     several = sum(part is not None for part in parts) > 1
     verdict = (AGREE if len(verdicts) == 1 else APART) if several else ONLY_ONE
-    nothing = (None,) * len(parts)
     return Line(title, nothing, shown, nothing, verdict)
 
 
@@ -282,13 +319,6 @@ def _only(names: Sequence[str], judged: Iterable[FindingLine], variants: Iterabl
         if line.verdict == ONLY_ONE:
             found[names[line.first]].append(f"{line.name}: {line.shown[line.first]}")
     return [(name, cut(lines)) for name, lines in found.items() if lines]
-
-
-def _accuracy_text(value: Estimate) -> str:
-    interval = ""
-    if value.low is not None and value.high is not None:
-        interval = f" [{100 * value.low:.2f},\u00a0{100 * value.high:.2f}]"
-    return f"{100 * value.mean:.2f}\u00a0%{interval}, n\u00a0=\u00a0{value.n}"
 
 
 def _tally(lines: Sequence[Line]) -> str:

@@ -139,7 +139,10 @@ def _parser() -> Parser:
         "One folder: write its report from its run records, into the folder itself (report.html, report.md,\n"
         "runs.csv, runs.parquet, summary.csv, findings.json, figures/). The same records give the same bytes.\n\n"
         "Several folders: hold them side by side, variant by variant and finding by finding, and say what agrees\n"
-        "within its intervals and what only one has (comparison.html, comparison.md, comparison.csv in --output).",
+        "within its intervals and what only one has (comparison.html, comparison.md, comparison.csv in --output).\n"
+        "What is held against each other must have the same data set, network, pooling, optimizer and budget,\n"
+        "whatever the seeds, and a finding the same experiment and id; the same network on another budget, and a\n"
+        "finding on other data, stand beside each other and are marked.",
         "  python -m fracpool.report                              the report of results/quick\n"
         "  python -m fracpool.report results/mine                 of another folder\n"
         "  python -m fracpool.report results/mine results/reference\n"

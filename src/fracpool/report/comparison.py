@@ -52,4 +52,19 @@ def _tidy(compared: Comparison) -> pd.DataFrame:
         for folder, value, difference in zip(compared.folders, line.values, line.differences, strict=True)
         if value is not None
     ]
+    rows += [
+        {
+            "kind": "variant",
+            "name": f"{line.name}, {budget}",
+            "folder": folder.name,
+            "value": value.mean,
+            "low": value.low,
+            "high": value.high,
+            "n": value.n,
+            "verdict": line.verdict,
+        }
+        for line in compared.beside
+        for folder, found in zip(compared.folders, line.found, strict=True)
+        for budget, value in found.items()
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
