@@ -22,6 +22,7 @@ from fracpool.findings.scores import METRICS
 from fracpool.findings.verdicts import judge
 from fracpool.records.record import Record
 from fracpool.records.store import Store
+from fracpool.report import write_report
 from fracpool.settings.schema import ExperimentSettings
 from fracpool.table import results
 from fracpool.table.experiment import Experiment
@@ -174,6 +175,32 @@ def test_a_claim_of_one_value_is_refuted_by_the_two_sided_test() -> None:
 def test_holm_adjusts_step_by_step() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert statistics.holm([]) == []
+
+
+def test_no_interval_reaches_beyond_what_an_accuracy_can_be(tmp_path: Path) -> None:
+    """Two and three runs near 100 %, whose intervals by t alone end at 108 % and more."""
+    accuracies = {"max": [0.999, 0.98, 0.93], "fmp": [0.01, 0.0, 0.2]}
+    parts = [
+        {"kind": "reaches", "variant": MAX, "level": 0.9, "margin": 0.01},
+        {"kind": "ranking", "first": MAX},
+        {**BETTER, "a": MAX, "b": FMP},
+    ]
+    (finding,) = judge(results_of(accuracies, parts))
+    level, ranking, difference = (part.numbers for part in finding.parts)
+    assert (level["high"], difference["high"]) == (1, 1)
+    assert ranking["ranking"][0]["high"] == 1
+    assert ranking["ranking"][1]["low"] == 0
+    assert "-" not in finding.parts[0].seen.partition("error ")[2]  # of an error, which is not negative
+    for name, values in (("max", accuracies["max"]), ("fmp", accuracies["fmp"])):
+        bounded = statistics.share(values[:2])
+        free = statistics.estimate(values[:2])
+        assert bounded.mean == free.mean, name
+        assert 0 <= bounded.low <= bounded.high <= 1
+    factory.sweep(
+        tmp_path, "mine", [factory.config("max")], [0, 1], lambda _, rng: {"accuracy": 1 - 0.1 * rng.random()}, {}
+    )
+    write_report(tmp_path)
+    assert pd.read_csv(tmp_path / "summary.csv")["accuracy_high"].tolist() == [1]
 
 
 @pytest.mark.parametrize(

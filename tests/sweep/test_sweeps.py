@@ -174,3 +174,11 @@ def test_an_experiment_may_leave_points_of_its_grid_out(train, folder):
     assert result.code == 2
     assert "experiment.leave_out" in result.err
     assert len(result.err.strip().splitlines()) == 1
+
+
+def test_every_line_names_what_varies_in_the_sweep(train):
+    cut = ["budget.train_examples=100", "budget.epochs=1", "repeats=1", "pool=max", NO_REPORT]
+    result = train("-m", *TINY, *cut, "optimizer.learning_rate=0.1,0.001", "seed=0,1")
+    for rate in ("0.1", "0.001"):
+        for seed in (0, 1):
+            assert f"] 2 conv, max pool, learning rate {rate} · seed {seed} · " in result.out

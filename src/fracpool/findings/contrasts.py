@@ -128,8 +128,8 @@ def _contrast(
     p = 1.0
     if len(at_end) >= statistics.MIN_SEEDS:
         p = min(1.0, 2 * min(statistics.p_above(at_end, 0), statistics.p_below(at_end, 0)))
-    first = statistics.estimate(at_first) if len(at_first) else None
-    return [Contrast(experiment.name, network, a, b, statistics.estimate(at_end), first, p)]
+    first = statistics.difference(at_first) if len(at_first) else None
+    return [Contrast(experiment.name, network, a, b, statistics.difference(at_end), first, p)]
 
 
 def _differences(

@@ -124,7 +124,7 @@ def histories(results: Results, experiment: Experiment, variant: Variant) -> dic
 
 
 def over_seeds(found: Mapping[int, float]) -> Estimate:
-    return statistics.estimate([found[seed] for seed in sorted(found)])
+    return statistics.share([found[seed] for seed in sorted(found)])
 
 
 def ending(results: Results, experiment: Experiment) -> list[tuple[Variant, Estimate]]:

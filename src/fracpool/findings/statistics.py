@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -50,6 +50,22 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Esti
         return Estimate(float(sample.mean()) if len(sample) else math.nan, None, None, len(sample))
     low, high = _both_intervals(tuple(sample.tolist()), level)
     return Estimate(float(sample.mean()), min(low), max(high), len(sample))
+
+
+def share(values: Sequence[float] | np.ndarray) -> Estimate:
+    """The same of accuracies, which are from 0 to 1: so is their mean, and its interval reaches no further."""
+    return _within(estimate(values), 0.0, 1.0)
+
+
+def difference(values: Sequence[float] | np.ndarray) -> Estimate:
+    """The same of differences of accuracies, from −1 to 1."""
+    return _within(estimate(values), -1.0, 1.0)
+
+
+def _within(found: Estimate, least: float, most: float) -> Estimate:
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, least), high=min(found.high, most))
 
 
 @lru_cache(maxsize=4096)  # the same seeds are estimated for tables, findings and figures
@@ -212,7 +228,7 @@ def apart(a: Estimate, b: Estimate) -> Estimate:
         return Estimate(mean, None, None, n)
     below = math.hypot(a.high - a.mean, b.mean - b.low)
     above = math.hypot(a.mean - a.low, b.high - b.mean)
-    return Estimate(mean, mean - below, mean + above, n)
+    return _within(Estimate(mean, mean - below, mean + above, n), -1.0, 1.0)
 
 
 def difference_text(mean: Estimate) -> str:

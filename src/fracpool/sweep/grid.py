@@ -20,7 +20,7 @@ from fracpool.records.store import Store
 from fracpool.settings import datasets, findings_schema, identity
 from fracpool.settings.check import from_config
 from fracpool.settings.config_files import override_value
-from fracpool.settings.names import flatten, label
+from fracpool.settings.names import distinct_names, flatten, label
 from fracpool.settings.refusal import ImpossibleNetwork, SettingsError, nearest
 from fracpool.settings.schema import ExperimentSettings, Settings
 from fracpool.sweep import interpolations
@@ -36,10 +36,11 @@ OF_THE_SWEEP = (
 
 @dataclass
 class Point:
-    """A planned run and the overrides that give it."""
+    """A planned run, the overrides that give it, and its variant's name, which is told from the others of the sweep."""
 
     run: PlannedRun
     overrides: list[str]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def plan_all(composer: Composer, grid: list[list[Override]]) -> Plan:
         raise SettingsError(f"nothing to run: no network of the sweep can be built ({reason})")
     return Plan(
         settings=settings,
-        points=_seeds_together(list(points.values())),
+        points=_named(_seeds_together(list(points.values()))),
         impossible=list(impossible.values()),
         missing_data=missing,
     )
@@ -217,6 +218,14 @@ def _seeds_together(points: list[Point]) -> list[Point]:
     for point in points:
         order.setdefault(identity.variant_id(point.run.settings), len(order))
     return sorted(points, key=lambda point: order[identity.variant_id(point.run.settings)])
+
+
+def _named(points: list[Point]) -> list[Point]:
+    """Each with the label of its variant and the settings in which those of one label differ."""
+    settings = {identity.variant_id(point.run.settings): point.run.settings for point in points}
+    names = distinct_names([(label(one), flatten(identity.config(one))) for one in settings.values()])
+    by_variant = dict(zip(settings, names, strict=True))
+    return [replace(point, name=by_variant[identity.variant_id(point.run.settings)]) for point in points]
 
 
 def one_per_dataset(whole: Plan) -> list[Settings]:

@@ -73,7 +73,9 @@ def _in_one_program(compute: ModuleType, planned: Sequence[PlannedRun]) -> Calla
 def _compute(planned: PlannedRun, run: Callable[..., Record], reporter: progress.RunReporter) -> Outcome:
     settings = planned.settings
     began = time.perf_counter()
-    reporter.run_begins(label(settings), settings.seed, settings.budget.epochs, planned.work)
+    reporter.run_begins(
+        reporter.name_of(str(planned.run_id), label(settings)), settings.seed, settings.budget.epochs, planned.work
+    )
     record = run(settings, planned.run_id, planned.network, planned.store, reporter)
     outcome = outcome_of(record, skipped=False, seconds=time.perf_counter() - began)
     reporter.run_ends(outcome, planned.work)

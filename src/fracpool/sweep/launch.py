@@ -18,13 +18,12 @@ from omegaconf import DictConfig
 from fracpool.records.plain_text import count
 from fracpool.records.run_claim import is_free
 from fracpool.records.unfinished import history
-from fracpool.settings import identity, names
+from fracpool.settings import identity
 from fracpool.settings.config_files import override_value, quoted
 from fracpool.settings.schema import Settings
 from fracpool.sweep import launchers, progress
 from fracpool.sweep.grid import Point
 from fracpool.sweep.outcome import ELSEWHERE, Outcome, SweepFailed, outcome_of
-from fracpool.sweep.planned_run import PlannedRun
 from fracpool.sweep.sweep_file import shown_name
 
 POLL_SECONDS = 2.0
@@ -65,7 +64,8 @@ def _launch(launcher: Any, config: DictConfig, pending: list[Point]) -> list[Out
         [*first.overrides, *_for_a_worker(first.run.settings, threads), *_with_seeds([p.run.settings for p in others])]
         for first, *others in _programs(pending)
     ]
-    with progress.reporting(shown_name(pending[0].run.settings), len(pending), work) as reporter:
+    names = {str(point.run.run_id): point.name for point in pending}
+    with progress.reporting(shown_name(pending[0].run.settings), len(pending), work, names) as reporter:
         try:
             if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: isinstance does not hold
                 returns = launcher.launch(jobs, initial_job_idx=0)
@@ -151,8 +151,8 @@ def _following(pending: list[Point], reporter: progress.LiveReporter) -> Iterato
                     seconds = (record.data.get("timings") or {}).get("train_seconds") or 0.0
                     reporter.run_ends(outcome_of(record, skipped=False, seconds=seconds), point.run.work)
             if reporter.view is not None:
-                held = (point.run for point in waiting if not is_free(point.run.claim))
-                reporter.runs_go_on([_reached(run) for run in itertools.islice(held, MOST_SHOWN)])
+                held = (point for point in waiting if not is_free(point.run.claim))
+                reporter.runs_go_on([_reached(point) for point in itertools.islice(held, MOST_SHOWN)])
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -163,7 +163,8 @@ def _following(pending: list[Point], reporter: progress.LiveReporter) -> Iterato
         thread.join()
 
 
-def _reached(run: PlannedRun) -> progress.Reached:
-    label, seed, epochs = names.label(run.settings), run.settings.seed, run.settings.budget.epochs
+def _reached(point: Point) -> progress.Reached:
+    run = point.run
+    label, seed, epochs = point.name, run.settings.seed, run.settings.budget.epochs
     rows = history(run.store.unfinished(str(run.run_id)))
     return progress.Reached(label, seed, len(rows), epochs, rows[-1].get("test_accuracy") if rows else None, run.work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,18 @@ class RunReporter(Reporter):
     def run_ends(self, outcome: Outcome, work: float) -> None:
         """A run has its record."""
 
+    def name_of(self, run_id: str, label: str) -> str:
+        """What the run's variant is called here, where others may have the same label."""
+        return label
+
 
 class LiveReporter(RunReporter):
     """A line for each run that ends, with its accuracy, and on a terminal a view of what goes on below."""
 
-    def __init__(self, name: str, runs: int, work: float, console: Console) -> None:
-        self.console = console
+    def __init__(
+        self, name: str, runs: int, work: float, console: Console, names: Mapping[str, str] | None = None
+    ) -> None:
+        self.console, self.names = console, names or {}
         self.estimate = _Estimate(runs, work)
         self.estimate.begin()
         self.epochs, self.run_work, self.title = 1, 0.0, ""
@@ -129,7 +135,7 @@ class LiveReporter(RunReporter):
         self.estimate.done_work += work
         result = outcome.status if outcome.accuracy is None else f"{outcome.accuracy:.4f}"
         reason = f" ({outcome.message})" if outcome.message else ""
-        what = f"{_title(outcome.label, outcome.seed)} · {result}{reason}"
+        what = f"{_title(self.name_of(outcome.run_id, outcome.label), outcome.seed)} · {result}{reason}"
         self._say(f"{count} {what} · {outcome.seconds:.1f} s{self._time_left()}")
         self._show(0.0)
 
@@ -138,6 +144,9 @@ class LiveReporter(RunReporter):
         done = sum(run.work * run.epoch / run.epochs for run in runs)
         states = [_state(run.epoch, run.epochs, run.accuracy) for run in runs]
         self._show(done, *(f"{state} · {_title(run.label, run.seed)}" for state, run in zip(states, runs, strict=True)))
+
+    def name_of(self, run_id: str, label: str) -> str:
+        return self.names.get(run_id, label)
 
     def close(self) -> None:
         if self.view is not None:
@@ -186,10 +195,12 @@ def leave() -> None:
 
 
 @contextlib.contextmanager
-def reporting(name: str, runs: int, work: float, stream: Any = None) -> Iterator[LiveReporter]:
-    """Shows the progress of `name`, whose `runs` runs take `work` in all, on standard output."""
+def reporting(
+    name: str, runs: int, work: float, names: Mapping[str, str] | None = None, stream: Any = None
+) -> Iterator[LiveReporter]:
+    """Shows the progress of `name`, whose `runs` runs take `work` in all, on standard output; `names` by run id."""
     global _current
-    reporter = LiveReporter(name, runs, work, Console(file=stream))
+    reporter = LiveReporter(name, runs, work, Console(file=stream), names)
     _current = reporter
     try:
         yield reporter

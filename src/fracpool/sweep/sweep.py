@@ -105,8 +105,9 @@ def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
     summary = f"{shown_name(whole.settings)}: {len(done['completed'])} done, {skipped} skipped, "
     summary += f"{len(done['diverged'])} diverged, {len(done['failed'])} failed"
     print(summary)
+    names = {point.run.run_id: point.name for point in whole.points}
     for outcome in done["failed"]:
-        print(f"  failed: {outcome.label}, seed {outcome.seed}: {outcome.message}")
+        print(f"  failed: {names.get(outcome.run_id, outcome.label)}, seed {outcome.seed}: {outcome.message}")
     if done["failed"]:
         raise SweepFailed(
             "Tracebacks of the failed runs are in their records; retry=failed runs them again, and "
@@ -120,21 +121,14 @@ def _cost(network: Network) -> str:
 
 
 def _print_plan(whole: Plan) -> None:
-    from fracpool.settings.names import (
-        distinct_names,
-        flatten,  # brings pandas, which a sweep that runs needs at its end only
-    )
-
-    variants = sweep_file.variants(whole)
-    print(f"{shown_name(whole.settings)}: {count(len(whole.points), 'run')} of {count(len(variants), 'variant')}")
-    names = distinct_names([(v["label"], flatten(v["config"])) for v in variants])
-    groups: dict[str, list[Point]] = {v["variant_id"]: [] for v in variants}
+    groups: dict[str, list[Point]] = {}
     for point in whole.points:
-        groups[identity.variant_id(point.run.settings)].append(point)
-    for name, group in zip(names, groups.values(), strict=True):
+        groups.setdefault(identity.variant_id(point.run.settings), []).append(point)
+    print(f"{shown_name(whole.settings)}: {count(len(whole.points), 'run')} of {count(len(groups), 'variant')}")
+    for group in groups.values():
         done = sum(point.run.finished() is not None for point in group)
         seeds = ",".join(str(point.run.settings.seed) for point in group)
-        print(f"  {name}: seed {seeds}; {_cost(group[0].run.network)}; {done} of {len(group)} done")
+        print(f"  {group[0].name}: seed {seeds}; {_cost(group[0].run.network)}; {done} of {len(group)} done")
     _say_what_is_odd(whole)
     if whole.missing_data:
         print(f"  data missing: {whole.missing_data}")

@@ -137,7 +137,7 @@ def _paired(
     part.numbers = {"n": len(seeds), "seeds": seeds, "at": at, "metric": metric, "a": a.name, "b": b.name}
     if not seeds:
         raise NotJudged("; ".join(part.notes[:3]) or "no seed has a record for both")
-    mean = statistics.estimate(sample)
+    mean = statistics.difference(sample)
     part.numbers |= {
         "mean_a": float(np.mean([scores_a[s] for s in seeds])),
         "mean_b": float(np.mean([scores_b[s] for s in seeds])),

@@ -29,7 +29,7 @@ def reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
     if 0 < len(sample) < statistics.MIN_SEEDS:
         part.seen = f"error {100 * (1 - sample.mean()):.2f} %, n\u00a0=\u00a0{len(sample)}"
     need_seeds(part, len(sample), "run", f"of {variant.name}")
-    mean = statistics.estimate(sample)
+    mean = statistics.share(sample)
     assert mean.low is not None
     assert mean.high is not None
     part.numbers = {"n": mean.n, "variant": variant.name, "mean": mean.mean, "low": mean.low, "high": mean.high}
@@ -75,7 +75,7 @@ def _ranked(variants: Sequence[Variant], table: np.ndarray, first: int) -> list[
     """The variants from the highest mean on, from their scores (variants, seeds) and the row of `first`."""
     rows = []
     for variant, own, (highest, lowest) in zip(variants, table, statistics.places(table), strict=True):
-        mean, gain = statistics.estimate(own), statistics.probability_of_improvement([table[first]], [own])
+        mean, gain = statistics.share(own), statistics.probability_of_improvement([table[first]], [own])
         rows.append(
             {
                 "variant": variant.name,

@@ -130,7 +130,7 @@ def _class_gaps(pair: Pair) -> list[statistics.Estimate]:
     right = (pair.a == pair.labels).astype(float) - (pair.b == pair.labels)
     groups = [right[:, pair.labels == label] for label in range(pair.classes)]
     nothing = np.full(pair.seeds, np.nan)  # of a class without test images
-    return [statistics.estimate(group.mean(axis=1).round(12) if group.size else nothing) for group in groups]
+    return [statistics.difference(group.mean(axis=1).round(12) if group.size else nothing) for group in groups]
 
 
 # ---- by confusion ----

@@ -131,7 +131,7 @@ def _learning_curve(results: Results, experiment: Experiment, variant: Variant) 
     for rows in zip(*histories(results, experiment, variant).values(), strict=False):
         values = [accuracy for _, accuracy in rows if 0 <= accuracy <= 1]
         if values and rows[0][0] > 0:
-            points.append((rows[0][0], statistics.estimate(values)))
+            points.append((rows[0][0], statistics.share(values)))
     return points if len(points) > 1 else []
 
 
@@ -140,7 +140,7 @@ def _passes_curve(results: Results, experiment: Experiment, variant: Variant) ->
     runs = [r for r in results.records_of(experiment, variant) if r.status == "completed"]
     by_run = [found for run in runs if (found := _by_passes(run))]
     shared = sorted(set.intersection(*map(set, by_run))) if by_run else []
-    return [(passes, statistics.estimate([run[passes] for run in by_run])) for passes in shared]
+    return [(passes, statistics.share([run[passes] for run in by_run])) for passes in shared]
 
 
 def _by_passes(record: Record) -> dict[int, float]:

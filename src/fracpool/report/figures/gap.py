@@ -184,13 +184,13 @@ def _gaps(results: Results, experiment: Experiment, a: Variant, b: Variant) -> I
     for rows in zip(*(zip(of_a[seed], of_b[seed], strict=False) for seed in seeds), strict=False):
         differences = [p - q for (_, p), (_, q) in rows if 0 <= p <= 1 and 0 <= q <= 1]
         if differences and rows[0][0][0] > 0:
-            yield "test_accuracy", rows[0][0][0], statistics.estimate(np.round(differences, 12))
+            yield "test_accuracy", rows[0][0][0], statistics.difference(np.round(differences, 12))
     end = of_a[seeds[0]][-1][0]
     for test in ("averaged_accuracy", "deterministic_accuracy"):
         (tested_a, _), (tested_b, _) = (scores(results, experiment, v, "end", test) for v in (a, b))
         both = sorted(tested_a.keys() & tested_b.keys())
         if both:
-            yield test, end, statistics.estimate(np.round([tested_a[s] - tested_b[s] for s in both], 12))
+            yield test, end, statistics.difference(np.round([tested_a[s] - tested_b[s] for s in both], 12))
 
 
 def _is_default(variant: Variant) -> bool:
