@@ -35,6 +35,9 @@ import numpy as np
 import tensorflow as tf
 
 from fracpool import FractionalMaxPooling2D
+from fracpool.settings import architecture, config_files, poolings
+from fracpool.settings.schema import ModelSettings, PoolSettings
+from fracpool.training import keras_network
 
 # batch, side, channels, ratio: the first two pools of the 2-conv MNIST network, a CIFAR-10 and a Graham one
 SHAPES = [(128, 28, 32, 1.47), (128, 19, 64, 1.47), (128, 32, 32, 1.4), (64, 36, 64, 2**0.5)]
@@ -86,7 +89,7 @@ def main() -> int:
     keep_freed_memory()
     repeats = 7 if given.quick else 60
     rows: list[Row] = []
-    for measure in (first_call, ops_and_peers, torch_peer, training, peak_memory, harness):
+    for measure in (first_call, ops_and_peers, torch_peer, training, strong_network, peak_memory, harness):
         print(f"… {measure.__name__}", file=sys.stderr, flush=True)
         rows += measure(repeats)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -197,6 +200,47 @@ def training(repeats: int) -> list[Row]:
         row.unit, row.ours, row.peer = "images/s", *(1000 * batch / t for t in (row.ours, row.peer))
         rows.append(row)
     return rows
+
+
+def strong_network(repeats: int) -> list[Row]:
+    """Training of model=airbench, as the harness builds it: operations a second, as a share of what products of float32
+    matrices reach on the same cores. A step counts 6 for each multiply-accumulate of the network."""
+    batch, side = 500, 2048
+    images = tf.random.stateless_normal([batch, 32, 32, 3], seed=[1, 2])
+    labels = tf.constant(np.random.default_rng(0).integers(0, 10, batch))
+    matrix = tf.random.stateless_normal([side, side], seed=[1, 2])
+    product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    fmp = PoolSettings("fmp", poolings.HALVING, pseudo_random=True, overlapping=False, regions_per="batch")
+    names = {"max": (PoolSettings(), "float32"), "fmp": (fmp, "float32")}
+    names |= {"max, bfloat16": (PoolSettings(), "mixed_bfloat16"), "fmp, bfloat16": (fmp, "mixed_bfloat16")}
+    built = {name: _airbench(*chosen) for name, chosen in names.items()}
+    steps = {name: _training_step(model, images, labels) for name, (model, _) in built.items()}
+    times = _in_turns({**steps, "product": product}, max(3, repeats // 6), warm_up=2)
+    rows = []
+    limits = {"max": (0.65, 0.85), "max, bfloat16": (0.9, 1.5)}
+    for name, (floor, aim) in limits.items():
+        operations = 6 * built[name][1] * batch / (2 * side**3)  # of a step, in products
+        share = operations * times["product"] / times[name]
+        low, value, high = np.percentile(share, [25, 50, 75])
+        measure = f"training of airbench's network, {names[name][1]}, share of the float32 peak"
+        row = Row(measure, f"batch {batch}, 2×2 max pooling", value, floor, aim, "more", "images/s")
+        row.ours, row.spread, row.repeats = 1000 * batch / float(np.median(times[name])), (low, high), len(share)
+        rows.append(row)
+    for of, in_words in (("", "float32"), (", bfloat16", "mixed_bfloat16")):
+        peer = "a step of airbench's network with max pooling"
+        case = f"FMP at the same sizes, {in_words}"
+        rows.append(_slower(peer, case, times[f"fmp{of}"], times[f"max{of}"], 1.1, 1.03))
+    peer = "training of airbench's network in float32, in mixed_bfloat16"
+    rows.append(_faster(peer, "2×2 max pooling", times["max, bfloat16"], times["max"], 1.3, 2))
+    return rows
+
+
+def _airbench(pool: PoolSettings, policy: str) -> tuple[keras.Model, int]:
+    """The network, and its multiply-accumulates for an image."""
+    model = ModelSettings(**config_files.option("model", "airbench", ModelSettings)[1] | {"batch_norm_fused": True})
+    network = architecture.network(model, pool, (32, 32, 3), 10)
+    with keras_network.precision(policy):
+        return keras_network.build(network, model, pool), network.macs
 
 
 def peak_memory(repeats: int) -> list[Row]:

@@ -33,7 +33,11 @@ EMPTY_TASKS = {
     "ray": [sys.executable, "-c", "import ray; ray.init(); ray.get(ray.remote(lambda: None).remote())"],
     "slurm": ["sbatch", "--wait", "--output=/dev/null", "--wrap", "true"],
 }
-TABLE = "import sys, pathlib; from fracpool.table import files, results; files.write(results.read(pathlib.Path(sys.argv[1])))"
+TABLE = """
+import sys, pathlib
+from fracpool.table import files, results
+files.write(results.read(pathlib.Path(sys.argv[1])))
+"""
 
 
 def main() -> int:
