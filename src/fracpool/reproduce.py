@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from fracpool import command_line, report, train
 from fracpool.command_line import BAD_INPUT, DONE, STOPPED, Parser, directory
 from fracpool.records.environment import cores
-from fracpool.records.plain_text import count, duration
+from fracpool.records.plain_text import count
 from fracpool.records.store import Store
 from fracpool.settings import config_files
 from fracpool.settings.config_files import quoted
@@ -76,8 +76,8 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
     plans = [plan for plan in plans if not plan.missing_data or plan.settings.missing_data == "error"]
     points = {point.run.key: point.run for plan in plans for point in plan.pending()}
     trainings = [run for run in points.values() if run.settings.task == "train"]
-    time = forecast.seconds(trainings, forecast.measured(store.read().records), threads=1)
-    about = "" if not time else f", about {duration(time / options.jobs)} by what such runs took here"
+    time = forecast.estimate(trainings, forecast.measured(store.read().records), threads=1)
+    about = "" if time is None else f", {time.shared_by(options.jobs)} by what such runs took here"
     print(f"{count(len(profile), 'experiment')}, {count(len(points), 'run')} to do, {options.jobs} at a time{about}")
     return DONE
 

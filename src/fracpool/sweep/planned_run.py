@@ -39,10 +39,14 @@ class PlannedRun:
     def work(self) -> float:
         """Multiply-accumulates of the run, for estimates of time."""
         settings, known = self.settings, datasets.describe(self.settings.dataset)
-        examples = settings.budget.train_examples or known.train_examples
         repeats, _ = test_passes(settings)
         passes = repeats + test_views(settings)
-        return work(self.network.counted_macs, examples, known.test_examples, settings.budget.epochs, passes)
+        return work(self.network.counted_macs, self.examples, known.test_examples, settings.budget.epochs, passes)
+
+    @property
+    def examples(self) -> int:
+        """Images that an epoch trains on."""
+        return self.settings.budget.train_examples or datasets.describe(self.settings.dataset).train_examples
 
     @property
     def warning(self) -> str | None:
