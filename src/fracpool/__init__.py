@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fracpool import geometry, regions
-    from fracpool.pooling.fractional_max import FractionalMaxPooling2D
+    from fracpool.pooling.fractional_average import (
+        FractionalAveragePooling1D,
+        FractionalAveragePooling2D,
+        FractionalAveragePooling3D,
+    )
+    from fracpool.pooling.fractional_max import FractionalMaxPooling1D, FractionalMaxPooling2D, FractionalMaxPooling3D
     from fracpool.pooling.functions import fractional_max_pool, max_pool_regions
 
 __version__ = "0.1.0"
 __all__ = [
+    "FractionalAveragePooling1D",
+    "FractionalAveragePooling2D",
+    "FractionalAveragePooling3D",
+    "FractionalMaxPooling1D",
     "FractionalMaxPooling2D",
+    "FractionalMaxPooling3D",
     "__version__",
     "fractional_max_pool",
     "geometry",

@@ -19,6 +19,9 @@ TESTS = Path(__file__).parents[1]
 PLACES = (
     "pooling/test_backends_each.py",
     "pooling/test_pool_layers.py",
+    "pooling/test_ranks.py",
+    "pooling/test_still_regions.py",
+    "pooling/test_streams.py",
     "training/test_distortion.py",
     "training/test_recipe.py",
 )

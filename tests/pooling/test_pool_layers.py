@@ -10,7 +10,8 @@ from keras import ops
 from keras.src.testing import TestCase
 
 from fracpool import regions
-from fracpool.pooling.fractional_average import FractionalAveragePooling2D, KeptAverageRegions
+from fracpool.pooling.fractional_average import FractionalAveragePooling2D
+from fracpool.pooling.frozen import FrozenAveragePooling2D
 from fracpool.pooling.max_blur import MaxBlurPooling2D
 from fracpool.pooling.mixed import GatedPooling2D, MixedPooling2D
 from fracpool.pooling.s3pool import S3Pooling2D
@@ -198,7 +199,7 @@ def test_max_blur(size, filter_size, line):
 
 
 def kept(x, rows, cols, dtype="float32", **options):
-    layer = KeptAverageRegions(
+    layer = FrozenAveragePooling2D(
         output_size=(len(rows) - (not options.get("window")), len(cols) - (not options.get("window"))),
         dtype=dtype,
         **options,
@@ -242,7 +243,7 @@ def test_fractional_average_is_the_mean_of_each_region(options, per):
     layer = FractionalAveragePooling2D(1.5, regions_per=per, seed=6, **options)
     places = []
     drawing = layer._regions
-    layer._regions = lambda axes, leading: places.append(drawing(axes, leading)) or places[-1]
+    layer._regions = lambda *call: places.append(drawing(*call)) or places[-1]
     y = ops.convert_to_numpy(layer(x))
     rows, cols = (ops.convert_to_numpy(given) for given in places[-1])
     for n, c, i, j in np.ndindex(2, 3, *y.shape[1:3]):
@@ -255,13 +256,11 @@ def test_fractional_average_is_the_mean_of_each_region(options, per):
         assert y[n, i, j, c] == pytest.approx(cells.mean(), rel=1e-5, abs=1e-6)
 
 
-def test_kept_regions_of_the_average_are_even_and_stay():
-    layer, x = KeptAverageRegions(1.5), values((1, 12, 12, 1))
-    first = ops.convert_to_numpy(layer(x))
-    np.testing.assert_array_equal(first, ops.convert_to_numpy(layer(x)))
-    even = list(itertools.pairwise(regions.pseudorandom_boundaries(12, 8, regions.largest_u(12, 8) / 2)))
+def test_even_regions_of_the_average():
+    layer, x = FractionalAveragePooling2D(1.5, inference="even"), values((1, 12, 12, 1))
+    even = list(itertools.pairwise(regions.even_boundaries(12, 8)))
     expected = [[x[0, top:bottom, left:right].mean() for left, right in even] for top, bottom in even]
-    np.testing.assert_allclose(first[0, :, :, 0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x))[0, :, :, 0], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -343,7 +342,7 @@ class KerasLayerTest(TestCase):
                     expected_output_shape=kind(**kwargs).compute_output_shape(shape),
                     expected_num_trainable_weights=weights.get(kind, 0),
                     expected_num_non_trainable_weights=0,
-                    expected_num_seed_generators=int(kind in (*SAMPLED, FractionalAveragePooling2D)),
+                    expected_num_seed_generators=2 * (kind in (*SAMPLED, FractionalAveragePooling2D)),
                     expected_num_losses=0,
                     supports_masking=False,
                     assert_built_after_instantiation=kind is FractionalAveragePooling2D,

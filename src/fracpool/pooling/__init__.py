@@ -10,7 +10,8 @@ from typing import Any
 
 # Handed on when they are first asked for: regions and sizes need no Keras, and importing them loads none.
 _HOME = {
-    "FractionalMaxPooling2D": "fractional_max",
+    **{f"FractionalAveragePooling{rank}D": "fractional_average" for rank in (1, 2, 3)},
+    **{f"FractionalMaxPooling{rank}D": "fractional_max" for rank in (1, 2, 3)},
     "fractional_max_pool": "functions",
     "max_pool_regions": "functions",
 }

@@ -10,38 +10,41 @@ from typing import Any
 import keras
 import numpy as np
 
+AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}  # the names of the axes of a rank
+MANY = {1: "a list of one", 2: "a pair", 3: "a list of three"}
 REGIONS_PER = ("batch", "sample", "channel")
+INFERENCE = ("drawn", "even")
 MOST_CELLS = np.iinfo(np.int32).max  # that an index of 32 bits can tell apart
 
 
-def ratios(value: Any) -> tuple[float, float]:
-    """Pooling ratio of rows and columns from a number or a pair."""
-    pair = _pair(value, "pooling_ratio")
-    for ratio in pair:
+def ratios(value: Any, rank: int) -> tuple[float, ...]:
+    """Pooling ratio of each axis from a number, or one for each."""
+    of_axes = _of_axes(value, rank, "pooling_ratio")
+    for ratio in of_axes:
         number = isinstance(ratio, Real) and not isinstance(ratio, bool)
         if not (number and math.isfinite(ratio) and ratio >= 1):
-            raise ValueError(f"pooling_ratio={value!r}: must be finite and at least 1, a number or a pair")
-    return float(pair[0]), float(pair[1])
+            raise ValueError(f"pooling_ratio={value!r}: must be finite and at least 1, a number or {MANY[rank]}")
+    return tuple(map(float, of_axes))
 
 
-def tensorflow_ratios(value: Any) -> tuple[float, float]:
+def tensorflow_ratios(value: Any) -> tuple[float, ...]:
     """The same from all that `tf.nn.fractional_max_pool` takes: a number, or a list of 1, 2 or 4 numbers."""
     if not isinstance(value, Sequence | np.ndarray):
-        return ratios(value)
+        return ratios(value, 2)
     if len(value) not in (1, 2, 4):
         raise ValueError(f"pooling_ratio={value!r}: must be a number or a list of 1, 2 or 4 numbers")
     if len(value) == 4 and not (value[0] == 1 and value[3] == 1):
         raise ValueError(f"pooling_ratio={value!r}: first and last, of batch and channels, must be 1")
-    return ratios({1: value[0], 2: tuple(value), 4: tuple(value[1:3])}[len(value)])
+    return ratios({1: value[0], 2: tuple(value), 4: tuple(value[1:3])}[len(value)], 2)
 
 
-def output_sizes(value: Any) -> tuple[int, int]:
-    """Output height and width from a whole number or a pair."""
-    pair = _pair(value, "output_size")
-    for size in pair:
+def output_sizes(value: Any, rank: int) -> tuple[int, ...]:
+    """Output size of each axis from a whole number, or one for each."""
+    of_axes = _of_axes(value, rank, "output_size")
+    for size in of_axes:
         if not _is_whole(size) or size < 1:
-            raise ValueError(f"output_size={value!r}: must be at least 1, a whole number or a pair of them")
-    return int(pair[0]), int(pair[1])
+            raise ValueError(f"output_size={value!r}: must be at least 1, a whole number or {MANY[rank]} of them")
+    return tuple(map(int, of_axes))
 
 
 def window(value: Any, overlapping: bool) -> int | None:
@@ -59,10 +62,6 @@ def flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name}={value!r}: must be True or False")
     return bool(value)
-
-
-def regions_per(value: Any) -> str:
-    return one_of(value, "regions_per", REGIONS_PER)
 
 
 def one_of(value: Any, name: str, allowed: Sequence[str]) -> str:
@@ -101,10 +100,11 @@ def data_format(value: Any) -> str:
     return value
 
 
-def image_batch(value: Any, name: str) -> None:
-    """Rank and dtype of the input of a pool."""
-    if len(value.shape) != 4:
-        raise ValueError(f"{name} has shape {tuple(value.shape)}: must be of rank 4, (batch, height, width, channels)")
+def batch(value: Any, name: str, axes: Sequence[str] = ("height", "width")) -> None:
+    """Rank, size and dtype of the input of a pool along these axes."""
+    if len(value.shape) != len(axes) + 2:
+        form = ", ".join(("batch", *axes, "channels"))
+        raise ValueError(f"{name} has shape {tuple(value.shape)}: must be of rank {len(axes) + 2}, ({form})")
     if all(isinstance(size, int) for size in value.shape) and math.prod(value.shape) > MOST_CELLS:
         raise ValueError(f"{name} has {math.prod(value.shape)} values: must be at most {MOST_CELLS}; split the batch")
     dtype = keras.backend.standardize_dtype(value.dtype)
@@ -112,14 +112,18 @@ def image_batch(value: Any, name: str) -> None:
         raise ValueError(f"{name} has dtype {dtype}: must be a real float or integer type")
 
 
-def axis(size: int, out: int, ratio: float | None, width: int | None, name: str) -> None:
-    """Whether an axis of the input is large enough; `name` is height or width."""
-    if ratio is not None and out < 1:
-        raise ValueError(f"pooling_ratio={ratio}: must be at most the input's {name}, {size}")
-    if not 1 <= out <= size:
-        raise ValueError(f"output_size={out}: must be from 1 to the input's {name}, {size}")
-    if width is not None and width > size:
-        raise ValueError(f"window={width}: must be from 1 to the input's {name}, {size}")
+def axis(size: Any, out: Any, ratio: float | None, width: int | None, name: str) -> list[tuple[Any, str]]:
+    """Whether an axis of the input, `name`, is large enough: what must hold, and what to say, up to the size, if not.
+
+    Size and out may be tensors.
+    """
+    if ratio is not None:
+        rules = [(out >= 1, f"pooling_ratio={ratio}: must be at most the input's {name},")]
+    else:
+        rules = [(out <= size, f"output_size={out}: must be from 1 to the input's {name},")]
+    if width is not None:
+        rules.append((size >= width, f"window={width}: must be from 1 to the input's {name},"))
+    return rules
 
 
 def boundaries_form(name: str, shape: tuple[Any, ...], dtype: str, value_shape: tuple[Any, ...], least: int) -> None:
@@ -172,9 +176,9 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _pair(value: Any, name: str) -> tuple[Any, Any]:
+def _of_axes(value: Any, rank: int, name: str) -> tuple[Any, ...]:
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
-        return value, value
-    if len(value) != 2:
-        raise ValueError(f"{name}={value!r}: must be one value or a pair, (rows, columns)")
-    return value[0], value[1]
+        return (value,) * rank
+    if len(value) != rank:
+        raise ValueError(f"{name}={value!r}: must be one value or {MANY[rank]}, ({', '.join(AXES[rank])})")
+    return tuple(value)

@@ -10,15 +10,17 @@ import numpy as np
 from keras import ops
 
 from fracpool.pooling import arguments
+from fracpool.pooling.ops.runtime import checked
 from fracpool.pooling.ops.windows import Windows
 from fracpool.pooling.sizes import output_size
 
 Tensor = Any
-AXES = ("height", "width")
 
 
 class Axis:
     """One spatial axis of a pool: its sizes, and what they say about the windows.
+
+    A size that is only known when the program runs is checked then.
 
     Attributes:
         size, out: Cells before and after; scalar tensors where the input's shape is dynamic.
@@ -41,10 +43,21 @@ class Axis:
             assert ratio is not None
             out = output_size(size, ratio) if isinstance(size, int) else _floor_division(size, ratio)
         self.out: Any = out
-        if isinstance(size, int):
-            arguments.axis(size, out, ratio, width, name)
+        if size is not None:
+            self._check(name, width)
         self.longest = self._longest(overlapping) if width is None else width
         self.cover = (2 if overlapping else 1) if width is None else self._crowd(width)
+
+    def _check(self, name: str, width: int | None) -> None:
+        rules = arguments.axis(self.size, self.out, self.ratio, width, name)
+        if ops.is_tensor(self.size):
+            self.size = checked(self.size, rules)
+            if self.ratio is not None:
+                self.out = _floor_division(self.size, self.ratio)  # of the size that was checked
+            return
+        for holds, words in rules:
+            if not holds:
+                raise ValueError(f"{words} {self.size}")
 
     def _longest(self, overlapping: bool) -> int | None:
         if isinstance(self.size, int):
@@ -66,8 +79,7 @@ class Axis:
 
 
 def windows(axes: Sequence[Axis], overlapping: bool, width: int | None) -> Windows:
-    rows, cols = axes
-    return Windows(overlapping, width, (rows.longest, cols.longest), (rows.cover, cols.cover))
+    return Windows(overlapping, width, tuple(axis.longest for axis in axes), tuple(axis.cover for axis in axes))
 
 
 def _floor_division(size: Tensor, ratio: float) -> Tensor:

@@ -10,9 +10,12 @@ import numpy as np
 from keras import ops
 
 from fracpool.pooling import arguments
-from fracpool.pooling.axis import AXES, Axis, Tensor, windows
-from fracpool.pooling.ops import concrete, draw, long, pool
+from fracpool.pooling.axis import Axis, Tensor, windows
+from fracpool.pooling.drawing import draw
+from fracpool.pooling.ops import concrete, long, pool
+from fracpool.pooling.ops.runtime import unseeded, with_rank
 from fracpool.pooling.ops.windows import Windows
+from fracpool.pooling.stream import refuse_to_draw_again
 
 
 def fractional_max_pool(
@@ -47,20 +50,23 @@ def fractional_max_pool(
     Raises:
         ValueError: an argument is out of its range.
     """
-    value = ops.convert_to_tensor(value)
-    arguments.image_batch(value, "value")
+    value = with_rank(ops.convert_to_tensor(value), 4)
+    arguments.batch(value, "value")
     ratios = arguments.tensorflow_ratios(pooling_ratio)
     pseudo_random = arguments.flag(pseudo_random, "pseudo_random")
     overlapping = arguments.flag(overlapping, "overlapping")
     seed = arguments.seed(seed) or 0
-    seeds = np.random.SeedSequence(abs(seed)).generate_state(2) >> 1 if seed else (None, None)
+    if seed:
+        seeds = [int(number) for number in np.random.SeedSequence(abs(seed)).generate_state(2) >> 1]
+    else:
+        refuse_to_draw_again()
+        seeds = [unseeded()] * 2
     axes = [
         Axis(size, ratio, None, overlapping, None, name)
-        for size, ratio, name in zip(ops.shape(value)[1:3], ratios, AXES, strict=True)
+        for size, ratio, name in zip(ops.shape(value)[1:3], ratios, arguments.AXES[2], strict=True)
     ]
     rows, cols = (
-        draw(axis.size, axis.out, (1,), pseudo_random, None, None if number is None else int(number))
-        for axis, number in zip(axes, seeds, strict=True)
+        draw(axis.size, axis.out, (1,), pseudo_random, None, number) for axis, number in zip(axes, seeds, strict=True)
     )
     output = pool(value, (rows, cols), windows(axes, overlapping, None))
     return output, long(rows[0]), long(cols[0])
@@ -91,8 +97,8 @@ def max_pool_regions(
         ValueError: an argument is out of its range. Boundaries that are computed inside a compiled function
             have no values to check; there, boundaries out of range cannot read outside of `value`.
     """
-    value = ops.convert_to_tensor(value)
-    arguments.image_batch(value, "value")
+    value = with_rank(ops.convert_to_tensor(value), 4)
+    arguments.batch(value, "value")
     overlapping = arguments.flag(overlapping, "overlapping")
     window = arguments.window(window, overlapping)
     names = ("rows", "cols")
@@ -116,7 +122,7 @@ def _given(
     arguments.boundaries_form(name, tuple(shape), keras.backend.standardize_dtype(dtype), value.shape, least)
     size = value.shape[axis]
     if window is not None and size is not None and window > size:
-        raise ValueError(f"window={window}: must be from 1 to the input's {AXES[axis - 1]}, {size}")
+        raise ValueError(f"window={window}: must be from 1 to the input's {arguments.AXES[2][axis - 1]}, {size}")
     if known is None or size is None:
         return window, None if window is not None else 1 + overlapping
     if window is None:

@@ -1,18 +1,15 @@
-"""Boundaries of pooling regions: random and pseudorandom; drawn per batch, per sample or per channel.
+"""Boundaries of pooling regions, and starts of fixed windows: random, pseudorandom and even.
 
 An axis of `in_size` cells is cut into `out_size` regions of k and k + 1 cells, k = in_size // out_size.
-Everything is integer arithmetic, so that no rounding can make a region of another size. The functions for
-one axis work on numpy; `draw` does the same on the tensors of the running Keras backend.
+Everything is integer arithmetic, so that no rounding can make a region of another size. These functions are for one
+axis, in numpy; `drawing` does the same on the tensors of the running Keras backend.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-
-Tensor = Any
 
 
 def random_boundaries(in_size: int, out_size: int, rng: np.random.Generator) -> np.ndarray:
@@ -52,14 +49,22 @@ def pseudorandom_boundaries(in_size: int, out_size: int, u: float) -> np.ndarray
     limit = largest_u(in_size, out_size)
     if not 0 <= u <= limit:
         raise ValueError(f"u={u}: must be from 0 to {limit} for in_size={in_size}, out_size={out_size}")
-    shift = min(max(math.ceil(in_size * u) - 1, 0), _shifts(in_size, out_size) - 1)
+    shift = min(max(math.ceil(in_size * u) - 1, 0), shifts(in_size, out_size) - 1)
     inner = (in_size * np.arange(1, out_size) + shift) // out_size
     return np.concatenate([[0], inner, [in_size]])
 
 
 def largest_u(in_size: int, out_size: int) -> float:
     """Upper end of the range of u: min((k+2)/α, (in_size+1−k)/α − (out_size−2)) − 1."""
-    return _shifts(in_size, out_size) / in_size
+    return shifts(in_size, out_size) / in_size
+
+
+def even_boundaries(in_size: int, out_size: int) -> np.ndarray:
+    """The pseudorandom sequence in the middle of its range: regions as even as whole cells allow.
+
+    Args, result and errors: see `pseudorandom_boundaries`.
+    """
+    return pseudorandom_boundaries(in_size, out_size, largest_u(in_size, out_size) / 2)
 
 
 def fixed_starts(in_size: int, out_size: int, window: int, u: float) -> np.ndarray:
@@ -91,73 +96,36 @@ def fixed_starts(in_size: int, out_size: int, window: int, u: float) -> np.ndarr
     return (span * np.arange(out_size) + shift) // steps - shift // steps
 
 
+def random_starts(in_size: int, out_size: int, window: int, rng: np.random.Generator) -> np.ndarray:
+    """Starts of windows of fixed width, floor(α) and floor(α) + 1 cells apart in random order (Graham's random form).
+
+    Args:
+        in_size, out_size, window: As for `fixed_starts`.
+        rng: Source of the order.
+
+    Returns:
+        int64 array (out_size,), from 0 to in_size − window; in_size − window alone where out_size is 1.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    _check_sizes(in_size, out_size)
+    check_window(window, in_size)
+    span, steps = in_size - window, out_size - 1
+    if steps == 0:
+        return np.array([span])
+    return _cumulated(rng.permutation(steps) < span % steps, span // steps)
+
+
 def check_window(window: int, in_size: int) -> None:
     if not 1 <= window <= in_size:
         raise ValueError(f"window={window}: must be from 1 to the size of the axis, {in_size}")
 
 
-def draw(
-    in_size: Tensor,
-    out_size: Tensor,
-    leading: tuple[Tensor, ...],
-    pseudo_random: bool,
-    window: int | None,
-    seed: Any,
-) -> Tensor:
-    """Boundaries, or starts of fixed windows, drawn with the running Keras backend.
-
-    Args:
-        in_size: Cells of the axis, int or scalar tensor.
-        out_size: Regions, int or scalar tensor.
-        leading: Shape of the independent draws, e.g. (samples,) or (samples, channels).
-        pseudo_random: Which sequence.
-        window: Width of fixed windows, or None for boundaries.
-        seed: Seed or SeedGenerator, as `keras.random` takes it.
-
-    Returns:
-        int32 tensor leading + (out_size + 1,), or leading + (out_size,) with a window.
-    """
-    from keras import ops, random
-
-    total = in_size if window is None else in_size - window
-    steps = out_size if window is None else out_size - 1
-    if isinstance(steps, int) and steps == 0:
-        return ops.full((*leading, 1), total, dtype="int32")
-    if not pseudo_random:
-        order = ops.argsort(random.uniform((*leading, steps), seed=seed), axis=-1)
-        jumps = ops.cast(ops.cast(order, "int32") < total % steps, "int32") + total // steps
-        return ops.pad(ops.cumsum(jumps, axis=-1), [[0, 0]] * len(leading) + [[1, 0]])
-    shifts = total if window else _shifts(total, steps)
-    number = ops.cast(random.uniform((*leading, 1), seed=seed) * ops.cast(shifts, "float32"), "int32")
-    shift = ops.minimum(number, ops.maximum(shifts - 1, 0))
-    whole, rest = _multiples(total, steps)
-    places = whole + (rest + shift) // steps
-    if window:
-        return places - shift // steps
-    return ops.where(ops.arange(steps + 1, dtype="int32") == 0, 0, ops.minimum(places, total))
-
-
-def _multiples(total: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """total · i over steps for i = 0 … steps, whole part and rest, int32; their products need 64 bits on long axes."""
-    from keras import ops
-
-    if isinstance(total, int) and isinstance(steps, int):  # JAX has no others, and 64 bits only when asked
-        products = total * np.arange(steps + 1)
-        return tuple(ops.convert_to_tensor(part, dtype="int32") for part in np.divmod(products, steps))
-    steps = ops.cast(steps, "int64")
-    products = ops.cast(total, "int64") * ops.arange(steps + 1, dtype="int64")
-    return ops.cast(products // steps, "int32"), ops.cast(products % steps, "int32")
-
-
-def _shifts(in_size: Any, out_size: Any) -> Any:
+def shifts(in_size: int, out_size: int) -> int:
     """How many shifts s the pseudorandom form a_i = (in_size · i + s) // out_size can have, 0 included."""
     rest = in_size % out_size
-    limits = (2 * out_size - rest, out_size + rest)
-    if isinstance(in_size, int) and isinstance(out_size, int):
-        return min(limits)
-    from keras import ops
-
-    return ops.minimum(*limits)
+    return min(2 * out_size - rest, out_size + rest)
 
 
 def _cumulated(larger: np.ndarray, k: int) -> np.ndarray:

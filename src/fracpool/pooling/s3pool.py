@@ -10,6 +10,7 @@ from keras import ops
 
 from fracpool.pooling import arguments
 from fracpool.pooling.linear_maps import along_both
+from fracpool.pooling.stream import Stream
 from fracpool.pooling.window_pooling import SampledPooling, Tensor
 
 
@@ -78,21 +79,23 @@ class S3Pooling2D(SampledPooling):
 
     def pool(self, x: Tensor, training: bool) -> Tensor:
         maxima = ops.max_pool(x, self.pool_size, 1, "same", data_format="channels_last")
-        choose = self._chosen if training or self.sample_at_test else self._means
-        rows, cols = (choose(size) for size in x.shape[1:3])
+        if training or self.sample_at_test:
+            rows, cols = (self._chosen(size, self.stream(training)) for size in x.shape[1:3])
+        else:
+            rows, cols = map(self._means, x.shape[1:3])
         return along_both(maxima, rows[None], cols[None])
 
-    def _chosen(self, size: int) -> Tensor:
+    def _chosen(self, size: int, stream: Stream) -> Tensor:
         """One row of an identity matrix for each chosen row: (out, size)."""
         strips, rest = divmod(size, self.grid_size)
-        chosen = self._choice(strips, self.grid_size, 0)
+        chosen = self._choice(strips, self.grid_size, 0, stream)
         if rest >= self.strides:
-            chosen = ops.concatenate([chosen, self._choice(1, rest, size - rest)])
+            chosen = ops.concatenate([chosen, self._choice(1, rest, size - rest, stream)])
         return ops.one_hot(chosen, size, dtype="float32")
 
-    def _choice(self, strips: int, cells: int, first: int) -> Tensor:
+    def _choice(self, strips: int, cells: int, first: int, stream: Stream) -> Tensor:
         """Places, in order, of cells // strides different cells in each of the strips; int32 (…,)."""
-        order = ops.argsort(keras.random.uniform((strips, cells), seed=self.seed_generator), axis=-1)
+        order = ops.argsort(keras.random.uniform((strips, cells), seed=stream), axis=-1)
         kept = ops.cast(ops.sort(order[:, : cells // self.strides], axis=-1), "int32")
         return ops.reshape(kept + first + cells * ops.arange(strips, dtype="int32")[:, None], (-1,))
 

@@ -60,7 +60,7 @@ class StochasticPooling2D(SampledPooling):
             return _weighted_sum(x, *form)
         count, height, width, channels = ops.shape(x)
         shape = (count, self._out(height), self._out(width), channels)
-        chance = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        chance = keras.random.uniform(shape, dtype="float32", seed=self.stream(training))
         return _draw(x, chance * ALMOST_ONE, *form)
 
 

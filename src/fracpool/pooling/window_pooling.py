@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from fracpool.pooling import arguments
+from fracpool.pooling.stream import Draws
 
 Tensor = Any
 
@@ -97,24 +98,17 @@ class WindowPooling(keras.layers.Layer):
         return ops.average_pool(x, self.pool_size, self.strides, self.padding, data_format="channels_last")
 
 
-class SampledPooling(WindowPooling):
-    """What poolings with a random choice share: the stream of draws, and when they draw."""
+class SampledPooling(Draws, WindowPooling):
+    """What poolings with a random choice share: the streams of draws, and when they draw."""
 
     def __init__(self, sample_at_test: bool, seed: int | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sample_at_test = arguments.flag(sample_at_test, "sample_at_test")
         self.seed = arguments.seed(seed)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self.start_streams(self.seed)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sample_at_test": self.sample_at_test, "seed": self.seed}
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves the state of the stream, which Keras leaves out, so that a loaded model continues it."""
-        store["seed_generator_state"] = self.seed_generator.state
-
-    def load_own_variables(self, store: Any) -> None:
-        self.seed_generator.state.assign(store["seed_generator_state"])
 
 
 def cells_of_windows(size: int, width: int, stride: int, padding: str) -> int:

@@ -26,7 +26,7 @@ def restore(folder: Path, model: keras.Model) -> History:
     for variable, value in zip(state_variables(model), values, strict=True):
         variable.assign(value)
     for stream in random_streams(model).values():  # what is kept is the first replica's
-        set_stream(stream, stream.numpy())
+        set_stream(stream, stream.state.numpy())
     return history
 
 

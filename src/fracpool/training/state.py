@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from fracpool.pooling.fractional_max import KeptRegions
+from fracpool.pooling.frozen import Frozen
+from fracpool.pooling.stream import NEXT_REPLICA, Stream
 from fracpool.training.whitening import WhiteningConvolution
 
-NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for a few thousand replicas
 START = 0  # seed of kernels that Keras sets, before `initialise` does
 TRAINING = 0  # the use of random streams; test passes use the number of their epoch, from 1
 
@@ -31,7 +31,7 @@ def initialise(model: keras.Model, seed: int, own: Mapping[str, Callable[[], ker
         if layer.name in own:
             _start_as_made(layer, own[layer.name], seed)
             continue
-        if isinstance(layer, KeptRegions):
+        if isinstance(layer, Frozen):
             layer.draw(np.random.default_rng([seed, zlib.crc32(layer.name.encode())]))
             continue
         if isinstance(layer, WhiteningConvolution):
@@ -104,20 +104,21 @@ class Dirac(keras.initializers.Initializer):
         return kernel
 
 
-def random_streams(model: keras.Model) -> dict[str, Any]:
-    """The state variables of all SeedGenerators of a model, by layer name."""
-    return {
-        layer.name: layer.seed_generator.state
-        for layer in model.layers
-        if getattr(layer, "seed_generator", None) is not None
-    }
+def random_streams(model: keras.Model, testing: bool = False) -> dict[str, Any]:
+    """The SeedGenerators that training draws from, or testing, by layer name."""
+    found = {}
+    for layer in model.layers:
+        stream = getattr(layer, "seed_generator", None)
+        if stream is not None:
+            found[layer.name] = getattr(layer, "inference_generator", stream) if testing else stream
+    return found
 
 
 @contextmanager
 def test_streams(model: keras.Model, seed: int, epoch: int) -> Iterator[None]:
     """Random streams of their own for test passes after an epoch: testing does not change the training."""
-    streams = random_streams(model)
-    before = {name: stream.numpy() for name, stream in streams.items()}
+    streams = random_streams(model, testing=True)
+    before = {name: stream.state.numpy() for name, stream in streams.items()}
     for name, stream in streams.items():
         set_stream(stream, _stream_start(name, seed, epoch))
     try:
@@ -128,10 +129,14 @@ def test_streams(model: keras.Model, seed: int, epoch: int) -> Iterator[None]:
 
 
 def set_stream(stream: Any, state: np.ndarray) -> None:
-    """Sets a stream to a state; where a model is mirrored, each replica to one of its own, which follows from it."""
-    copies = getattr(stream.value, "values", None)
-    for replica, copy in enumerate(copies if isinstance(copies, tuple) else [stream]):
-        copy.assign([(int(state[0]) + replica * NEXT_REPLICA) % 2**31, int(state[1])])
+    """Sets a SeedGenerator to a state; where a model is mirrored, each replica to one of its own that follows from it.
+
+    fracpool's own streams tell replicas apart by themselves.
+    """
+    variable, apart = stream.state, 0 if isinstance(stream, Stream) else NEXT_REPLICA
+    copies = getattr(variable.value, "values", None)
+    for replica, copy in enumerate(copies if isinstance(copies, tuple) else [variable]):
+        copy.assign([(int(state[0]) + replica * apart) % 2**31, int(state[1])])
 
 
 def _stream_start(name: str, seed: int, use: int) -> np.ndarray:
@@ -142,7 +147,8 @@ def _stream_start(name: str, seed: int, use: int) -> np.ndarray:
 
 def state_variables(model: keras.Model) -> list[Any]:
     """Everything that training changes, in a fixed order: weights, optimizer slots, random streams."""
-    return [*model.weights, *model.optimizer.variables, *random_streams(model).values()]
+    streams = [stream.state for stream in random_streams(model).values()]
+    return [*model.weights, *model.optimizer.variables, *streams]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""The differentiable pool, and the draw of its regions, on the backend that Keras runs on.
+"""The differentiable pool on the backend that Keras runs on.
 
-Imports Keras, numpy and the backend that runs, and of fracpool the regions.
+Imports Keras, numpy and the backend that runs, and nothing else of fracpool.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from fracpool.pooling.ops.windows import Regions, Windows
 
 match keras.backend.backend():
     case "tensorflow":
-        from fracpool.pooling.ops.tensorflow import compiled, concrete, draw, long, pool
+        from fracpool.pooling.ops.tensorflow import compiled, concrete, long, pool, pool_lazily, untransformed, winners
     case "jax":
-        from fracpool.pooling.ops.jax import compiled, concrete, draw, long, pool
+        from fracpool.pooling.ops.jax import compiled, concrete, long, pool, untransformed, winners
+
+        pool_lazily = pool
     case "torch":
-        from fracpool.pooling.ops.torch import compiled, concrete, draw, long, pool
+        from fracpool.pooling.ops.torch import compiled, concrete, long, pool, untransformed
+        from fracpool.pooling.ops.windows import winners
+
+        pool_lazily = pool
     case other:
         raise ImportError(f"fracpool runs on the Keras backends tensorflow, jax and torch, not on {other!r}")
 
 
-__all__ = ["Regions", "Windows", "compiled", "concrete", "draw", "long", "pool"]
+__all__ = ["Regions", "Windows", "compiled", "concrete", "long", "pool", "pool_lazily", "untransformed", "winners"]

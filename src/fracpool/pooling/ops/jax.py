@@ -8,16 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from fracpool.pooling import regions as drawing
 from fracpool.pooling.ops import windows as cells
 from fracpool.pooling.ops.windows import Regions, Windows
 
 Tensor = Any
-draw = drawing.draw
 
 
 def compiled(function: Any) -> Any:
     """The function as it is: what calls it is compiled, if anything is."""
+    return function
+
+
+def untransformed(function: Any) -> Any:
+    """The function as it is: transforms leave streams of chance to Keras."""
     return function
 
 
@@ -94,6 +97,7 @@ def _codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return cells.codes(jax.lax.optimization_barrier(x), regions, windows)
 
 
+winners = jax.jit(cells.winners, static_argnums=2)
 _compiled_pick = jax.jit(cells.pick, static_argnums=3)
 _compiled_spread = jax.jit(cells.spread, static_argnums=(3, 4))
 

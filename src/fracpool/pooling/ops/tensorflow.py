@@ -5,13 +5,13 @@ What surrounds the pool stays outside of XLA, since convolutions are faster in o
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from fracpool.pooling import regions as drawing
 from fracpool.pooling.ops import windows as cells
 from fracpool.pooling.ops.windows import Regions, Windows
 
@@ -20,7 +20,26 @@ Tensor = Any
 
 def compiled(function: Any) -> Any:
     """The function compiled by XLA. TensorFlow's own kernels go over the memory once for each operation: ten times as
-    slow in training for stochastic pooling (3×3 windows, measured)."""
+    slow in training for stochastic pooling (3×3 windows, measured).
+
+    Each use in a graph is traced anew and belongs to that graph alone: what freezes a graph
+    (`convert_variables_to_constants_v2`) takes the functions that it uses out of the process.
+    """
+    eager = _xla(function)
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        return (eager if tf.executing_eagerly() else _xla(function))(*args)
+
+    return call
+
+
+def untransformed(function: Any) -> Any:
+    """The function as it is: transforms leave streams of chance to Keras."""
+    return function
+
+
+def _xla(function: Any) -> Any:
     return tf.function(function, jit_compile=True, autograph=False)
 
 
@@ -51,9 +70,11 @@ def largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Te
 
 
 _forward = _opaque(largest_and_codes)
+_largest = _opaque(cells.largest)
+_codes = _opaque(cells.codes)
 _pick = _opaque(cells.pick)
 _spread = _opaque(cells.spread)
-draw = drawing.draw
+winners = _opaque(cells.winners)
 
 
 def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
@@ -64,6 +85,23 @@ def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
         y, code = _forward(x, regions, windows)
         _, spread = _linear(code, regions, windows, _size(x))
         return y, spread
+
+    return forward(x)
+
+
+def pool_lazily(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+    """The same where a gradient is rarely asked for: winners are found when it is.
+
+    Without the reduction of pairs, the forward pass consists of what other runtimes (ONNX, LiteRT) have too.
+    """
+
+    @tf.custom_gradient
+    def forward(x: Tensor) -> Any:
+        def backward(dy: Tensor) -> Tensor:
+            _, spread = _linear(_codes(x, regions, windows), regions, windows, _size(x))
+            return spread(dy)
+
+        return _largest(x, regions, windows), backward
 
     return forward(x)
 

@@ -12,7 +12,6 @@ import torch
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
-from fracpool.pooling import regions as drawing
 from fracpool.pooling.ops import step_by_step as steps
 from fracpool.pooling.ops.windows import Regions, Windows
 
@@ -24,16 +23,21 @@ def compiled(function: Any) -> Any:
     return function
 
 
-@torch.compiler.disable
-def draw(*given: Any) -> Tensor:
-    """`regions.draw`, below whatever `torch.func` does: once for a call, as on JAX, and with a stream that moves on.
+def untransformed(function: Any) -> Any:
+    """The function, which draws, below whatever `torch.func` does: once for a call, as on JAX, and with a stream that
+    moves on.
 
-    `vmap(randomness="different")` gives each of its calls regions of its own.
+    `vmap(randomness="different")` gives each of its calls draws of its own.
     """
-    if not functorch.get_interpreter_stack() or _differs():
-        return drawing.draw(*given)
-    with torch._C._DisableFuncTorch():
-        return drawing.draw(*given)
+
+    @torch.compiler.disable
+    def call(*given: Any) -> Any:
+        if not functorch.get_interpreter_stack() or _differs():
+            return function(*given)
+        with torch._C._DisableFuncTorch():
+            return function(*given)
+
+    return call
 
 
 def _differs() -> bool:

@@ -92,6 +92,19 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
 
 
+def winners(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+    """Where in its map each window's largest value stands: row · width + column, int32, shape as `largest`."""
+    x, sizes = ops.stop_gradient(x), ops.shape(x)[1:-1]
+    ends = [spans(places, windows, size) for places, size in zip(regions, sizes, strict=True)]
+    lengths = [_longest(windows, axis, *span) for axis, span in enumerate(ends)]
+    steps = _digits(ops.cast(codes(x, regions, windows), "int32"), lengths)
+    starts = grid([starts for starts, _ in ends])
+    index = ops.zeros((), dtype="int32")
+    for size, start, step in zip(sizes, starts, steps, strict=True):
+        index = index * size + (start if len(regions[0].shape) == 3 else start[..., None]) + step
+    return index
+
+
 def by_row(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor, list[int]]:
     """The largest value and its code in each row of each small window, a row being its cells along the last axis.
 
@@ -170,8 +183,8 @@ def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, sizes: S
 
     def share(number: Any) -> Tensor:
         owners = [axis.at(one) for axis, one in zip(axes, _digits(number, covers), strict=True)]
-        places = _grid([place * weight for (_, place, _), weight in zip(owners, _weights(lengths), strict=True)])
-        exist = _grid([exists for _, _, exists in owners])
+        places = grid([place * weight for (_, place, _), weight in zip(owners, _weights(lengths), strict=True)])
+        exist = grid([exists for _, _, exists in owners])
         # Not ops.add: Keras 3.15 takes (B, n, 1) + (B, 1, n) for the addition of a bias.
         own_code = ops.where(reduce(operator.and_, exist), reduce(operator.add, places), no_window)
         own_code = ops.cast(own_code, code.dtype)
@@ -283,7 +296,7 @@ def _longest(windows: Windows, axis: int, starts: Tensor, lasts: Tensor) -> Any:
     return ops.max(lasts - starts) + 1 if known is None else known
 
 
-def _grid(places: Sequence[Tensor]) -> list[Tensor]:
+def grid(places: Sequence[Tensor]) -> list[Tensor]:
     """What is known along each axis, (B, n) or (B, C, n), in shapes that broadcast to (B, n, …) or (B, n, …, C)."""
     last = [places_ if len(places_.shape) == 2 else ops.transpose(places_, (0, 2, 1)) for places_ in places]
     return [
@@ -298,7 +311,7 @@ def _cells_at(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     An index out of range is clamped or an error, never a stray read.
     """
     shape = ops.shape(x)
-    pixel = _pixel(_grid(places), shape)
+    pixel = _pixel(grid(places), shape)
     if len(places[0].shape) == 2:
         return _take(ops.reshape(x, (-1, shape[-1])), pixel)
     return _take(ops.reshape(x, (-1,)), pixel * shape[-1] + ops.arange(shape[-1], dtype="int32"))

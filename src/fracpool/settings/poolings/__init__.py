@@ -67,40 +67,26 @@ def _fractional_size(pool: PoolSettings, size: int) -> int:
     return output_size(size, pool.ratio)
 
 
-def _fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+def _fmp_layer(pool: PoolSettings, name: str, seed: int, inference: str = "drawn") -> Any:
     from fracpool.pooling.fractional_max import FractionalMaxPooling2D
+    from fracpool.pooling.frozen import FrozenMaxPooling2D
 
-    if pool.regions_per == "run":
-        return _even_fmp_layer(pool, name, seed)
-    return FractionalMaxPooling2D(**_drawn_arguments(pool), seed=seed, name=name)
-
-
-def _even_fmp_layer(pool: PoolSettings, name: str, seed: int) -> Any:
-    from fracpool.pooling.fractional_max import KeptRegions
-
-    return KeptRegions(**_fractional_arguments(pool), seed=seed, name=name)
+    kind = FrozenMaxPooling2D if pool.regions_per == "run" else FractionalMaxPooling2D
+    return kind(**_fractional_arguments(pool), inference=inference, seed=seed, name=name)
 
 
-def _fractional_average_layer(pool: PoolSettings, name: str, seed: int) -> Any:
+def _fractional_average_layer(pool: PoolSettings, name: str, seed: int, inference: str = "drawn") -> Any:
     from fracpool.pooling.fractional_average import FractionalAveragePooling2D
+    from fracpool.pooling.frozen import FrozenAveragePooling2D
 
-    if pool.regions_per == "run":
-        return _even_fractional_average_layer(pool, name, seed)
-    return FractionalAveragePooling2D(**_drawn_arguments(pool), seed=seed, name=name)
-
-
-def _even_fractional_average_layer(pool: PoolSettings, name: str, seed: int) -> Any:
-    from fracpool.pooling.fractional_average import KeptAverageRegions
-
-    return KeptAverageRegions(**_fractional_arguments(pool), seed=seed, name=name)
-
-
-def _drawn_arguments(pool: PoolSettings) -> dict[str, Any]:
-    return _fractional_arguments(pool) | {"regions_per": pool.regions_per or "batch"}
+    kind = FrozenAveragePooling2D if pool.regions_per == "run" else FractionalAveragePooling2D
+    return kind(**_fractional_arguments(pool), inference=inference, seed=seed, name=name)
 
 
 def _fractional_arguments(pool: PoolSettings) -> dict[str, Any]:
+    per = pool.regions_per
     return {
+        "regions_per": "batch" if per is None or per == "run" else per,
         "pooling_ratio": pool.ratio,
         "pseudo_random": bool(pool.pseudo_random),
         "overlapping": bool(pool.overlapping),
@@ -189,7 +175,7 @@ POOLINGS: dict[str, Pooling] = {
         _fmp_layer,
         lambda pool: f"FMP {_fractional_label(pool)}",
         stochastic=lambda pool: pool.regions_per != "run",
-        even_layer=_even_fmp_layer,
+        even_layer=partial(_fmp_layer, inference="even"),
         takes_maximum=True,
     ),
     "fractional_average": Pooling(
@@ -199,7 +185,7 @@ POOLINGS: dict[str, Pooling] = {
         _fractional_average_layer,
         lambda pool: f"fractional average {_fractional_label(pool)}",
         stochastic=lambda pool: pool.regions_per != "run",
-        even_layer=_even_fractional_average_layer,
+        even_layer=partial(_fractional_average_layer, inference="even"),
     ),
     "overlapping_max": Pooling(
         (),

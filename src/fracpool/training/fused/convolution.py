@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fracpool.pooling.ops.tensorflow import compiled
+
 Tensor = Any
 
 
@@ -35,7 +37,7 @@ def _add_bias(x: Tensor, bias: Tensor) -> Any:
     return tf.nn.bias_add(x, bias), lambda dy: (dy, channel_sums(dy))
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def channel_sums(x: Tensor) -> Tensor:
     """Sums over all axes but the last. XLA is fast at this where x lies in memory; where it is computed on the way, in
     the same function, that takes up to ten times as long."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from fracpool.pooling.fractional_max import FractionalMaxPooling2D
 from fracpool.pooling.ops import windows as cells
-from fracpool.pooling.ops.tensorflow import largest_and_codes
+from fracpool.pooling.ops.tensorflow import compiled, largest_and_codes
 from fracpool.pooling.ops.windows import Regions, Windows
 from fracpool.training.fused.batch_norm import FusedBatchNormalization
 from fracpool.training.fused.convolution import channel_sums
@@ -52,11 +52,15 @@ class NormalizedPooling(keras.layers.Layer):
     def seed_generator(self) -> keras.random.SeedGenerator:
         return self.pool.seed_generator
 
+    @property
+    def inference_generator(self) -> keras.random.SeedGenerator:
+        return self.pool.inference_generator
+
     def build(self, input_shape: tuple[tuple[int | None, ...], ...]) -> None:
         self.pool.build(input_shape[0])
 
     def call(self, normalized: tuple[Tensor, ...], training: bool | None = None) -> Tensor:
-        regions, windows = self.pool.regions(normalized[0])
+        regions, windows = self.pool.regions(normalized[0], training)
         return _normalized_pool(normalized, regions, windows, self.negative_slope, bool(training))
 
     def compute_output_shape(self, input_shape: tuple[tuple[int | None, ...], ...]) -> tuple[int | None, ...]:
@@ -88,11 +92,7 @@ def _normalized_pool(
     return forward(x, gamma, beta)
 
 
-def _compiled(function: Any) -> Any:
-    return tf.function(function, jit_compile=True, autograph=False)
-
-
-@_compiled
+@compiled
 def _forward(
     x: Tensor, mean: Tensor, scale: Tensor, beta: Tensor, regions: Regions, windows: Windows, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,19 +108,19 @@ def _sign(scale: Tensor) -> Tensor:
     return tf.where(scale < 0, -1.0, 1.0)
 
 
-@_compiled
+@compiled
 def _before_activation(dy: Tensor, y: Tensor, slope: float) -> Tensor:
     return tf.where(y > 0, dy, dy * slope)
 
 
-@_compiled
+@compiled
 def _with_distances(dy: Tensor, winners: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """The gradient times the winners' distances from the mean, by `_by_column`."""
     sign = _sign(scale)
     return _by_column(lambda dy, winners: dy * (winners * sign - mean), dy, winners)
 
 
-@_compiled
+@compiled
 def _backward(
     dy: Tensor,
     code: Tensor,
@@ -143,7 +143,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, channel_sums(_squares(x, mean)) / count
 
 
-@_compiled
+@compiled
 def _squares(x: Tensor, mean: Tensor) -> Tensor:
     """Of the distances from the mean, by `_by_column`."""
     return _by_column(lambda x: tf.square(x - mean), x)

@@ -1,0 +1,104 @@
+"""What only the running program knows: dynamic sizes, which replica it is, and whether a gradient repeats a pass."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+Rules = Sequence[tuple[Any, str]]  # whether it holds, and the words of the refusal up to the size
+
+
+def checked(size: Any, rules: Rules) -> Any:
+    """The size, a scalar tensor of TensorFlow, once the rules are found to hold; else InvalidArgumentError as it runs.
+
+    XLA drops assertions and knows all sizes when it compiles: there a shape that cannot be stops the compilation.
+    """
+    import tensorflow as tf
+
+    for holds, words in rules:
+        with tf.control_dependencies([tf.debugging.Assert(holds, [words, size])]):
+            size = tf.reshape(tf.identity(size), [tf.where(holds, 1, 2)], name=_as_name(words))[0]
+    return size
+
+
+def with_rank(value: Any, rank: int) -> Any:
+    """The value, whose rank TensorFlow may not know yet: then it is checked as the program runs."""
+    if keras.backend.backend() != "tensorflow" or value.shape.rank is not None:
+        return value
+    import tensorflow as tf
+
+    return tf.ensure_shape(value, [None] * rank)
+
+
+def unseeded() -> Any:
+    """A seed that `keras.utils.set_random_seed` governs; on TensorFlow without a variable, so that graphs can be saved.
+
+    Elsewhere None, which Keras takes for a stream of its own.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    class Unseeded(keras.random.SeedGenerator):
+        def __init__(self) -> None:
+            pass
+
+        def next(self, ordered: bool = True) -> Any:
+            return tf.cast(tf.random.uniform([2], maxval=2**31 - 1, dtype="int32"), "uint32")
+
+    return Unseeded()
+
+
+def _as_name(words: str) -> str:
+    """Words as the name of an operation, which TensorFlow's message names."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", words).strip("_.")
+
+
+def replica() -> Any:
+    """Number of the replica that computes, from 0; int or scalar tensor.
+
+    JAX shards one program, and PyTorch runs one process each: there it is 0.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 0
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group
+
+
+def repeats_a_pass() -> bool:
+    """Whether the call is made while a gradient is computed, as gradient checkpointing repeats forward passes.
+
+    JAX repeats pure functions, whose chance is among their arguments.
+    """
+    match keras.backend.backend():
+        case "torch":
+            import torch
+
+            return torch._C._current_graph_task_id() != -1
+        case "tensorflow":
+            return _inside_of_tensorflows_gradients()
+    return False
+
+
+def _inside_of_tensorflows_gradients() -> bool:
+    """Only the stack tells: functions that compute the gradients of a tape or a graph, or that trace a `tf.function`
+    for `tf.recompute_grad`, which calls it again without Python."""
+    from tensorflow.python.eager import imperative_grad
+    from tensorflow.python.framework import func_graph
+    from tensorflow.python.ops import custom_gradient, gradients_util
+
+    computing = {imperative_grad.imperative_grad.__code__, gradients_util._GradientsHelper.__code__}
+    checkpointing = {code for code in custom_gradient.recompute_grad.__code__.co_consts if inspect.iscode(code)}
+    frame, traced = inspect.currentframe(), False
+    while frame is not None:
+        if frame.f_code in computing or (traced and frame.f_code in checkpointing):
+            return True
+        traced = traced or frame.f_code is func_graph.func_graph_from_py_func.__code__
+        frame = frame.f_back
+    return False
