@@ -18,7 +18,6 @@ from scipy import stats
 from fracpool.findings import statistics, verdicts
 from fracpool.findings.rules.kinds import KINDS
 from fracpool.findings.rules.part import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
-from fracpool.findings.scores import METRICS
 from fracpool.findings.verdicts import judge
 from fracpool.records.record import Record
 from fracpool.records.store import Store
@@ -292,7 +291,7 @@ def test_mcnemar_compares_the_same_test_images(quick: dict[str, verdicts.Finding
     assert test["only_b_right"] - test["only_a_right"] == pytest.approx(2.4, abs=1.5)
 
 
-@pytest.mark.parametrize("metric", list(METRICS))
+@pytest.mark.parametrize("metric", ["test_accuracy", "averaged_accuracy", "deterministic_accuracy"])
 def test_records_that_keep_classes_only_are_judged_like_those_with_probabilities(tmp_path: Path, metric: str) -> None:
     configs = [factory.config("max"), factory.config("fmp")]
     finding = {
@@ -308,6 +307,26 @@ def test_records_that_keep_classes_only_are_judged_like_those_with_probabilities
     (compact,) = verdicts.judge(results.read(tmp_path))
     assert compact == whole
     assert compact.parts[0].numbers["mcnemar"]["seeds"] == 4
+
+
+def test_each_side_may_be_tested_in_a_form_of_its_own(tmp_path: Path) -> None:
+    """Averaged passes of FMP against one pass of max pooling."""
+    part = {"kind": "better", "a": FMP, "b": MAX, "margin": 0.005}
+    finding = {
+        "F0": {"claim": "c", "parts": [part, {**part, "metric": "averaged_accuracy", "metric_b": "test_accuracy"}]}
+    }
+    configs = [factory.config("max"), factory.config("fmp")]
+
+    def truth(config: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        return {"accuracy": 0.8, "averaged": 0.9 if config["pool"]["kind"] == "fmp" else 0.7}
+
+    factory.sweep(tmp_path, "mnist_swap", configs, range(4), truth, finding)
+    (judged,) = verdicts.judge(results.read(tmp_path))
+    equal, mixed = (part.numbers for part in judged.parts)
+    assert (equal["difference"], mixed["difference"]) == pytest.approx((0.0, 0.1))
+    assert (mixed["metric"], mixed["metric_b"]) == ("averaged_accuracy", "test_accuracy")
+    assert "metric_b" not in equal
+    assert mixed["mcnemar"]["only_a_right"] > mixed["mcnemar"]["only_b_right"]
 
 
 def test_mcnemar_p_value_is_the_exact_binomial() -> None:

@@ -87,7 +87,7 @@ _AT = Key(
     required=False,
 )
 _WHEN = {"at": _AT, "metric": _METRIC}
-_PAIR = {"a": _ONE, "b": _ONE, **_WHEN}
+_PAIR = {"a": _ONE, "b": _ONE, **_WHEN, "metric_b": _METRIC}  # metric_b: of b, where it is tested in another form
 
 EVERY_PART = {
     "kind": Key(_is_text, "one of the kinds"),

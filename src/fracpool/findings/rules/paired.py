@@ -123,6 +123,7 @@ def _paired(
     """Differences a − b of the seeds that both have; None (and the part says why) if they are too few."""
     need_runs(experiment)
     at, metric = spec.get("at", "end"), str(spec.get("metric", "test_accuracy"))
+    metric_b = str(spec.get("metric_b", metric))
     if at != "end":
         part.title += f", after {text(at, 20)} epoch{'s' if at != 1 else ''}"
     for variant in (a, b):
@@ -130,11 +131,12 @@ def _paired(
         if isinstance(at, int) and isinstance(epochs, int) and at > epochs:
             raise NotJudged(f"the budget of {variant.name} ends after epoch {epochs}")
     scores_a, notes_a = scores(results, experiment, a, at, metric)
-    scores_b, notes_b = scores(results, experiment, b, at, metric)
+    scores_b, notes_b = scores(results, experiment, b, at, metric_b)
     part.notes += [*notes_a, *notes_b]
     seeds = sorted(set(scores_a) & set(scores_b))
     sample = np.array([scores_a[seed] - scores_b[seed] for seed in seeds]).round(12)  # 0.9 − 0.8 is 0.1 then
     part.numbers = {"n": len(seeds), "seeds": seeds, "at": at, "metric": metric, "a": a.name, "b": b.name}
+    part.numbers |= {"metric_b": metric_b} if metric_b != metric else {}
     if not seeds:
         raise NotJudged("; ".join(part.notes[:3]) or "no seed has a record for both")
     mean = statistics.difference(sample)
@@ -147,7 +149,7 @@ def _paired(
     }
     part.seen = difference_text(mean)
     if at == "end":
-        part.numbers["mcnemar"] = _mcnemar(results, experiment, a, b, seeds, metric)
+        part.numbers["mcnemar"] = _mcnemar(results, experiment, (a, metric), (b, metric_b), seeds)
     if len(seeds) < statistics.MIN_SEEDS:
         part.verdict = INCONCLUSIVE
         part.numbers["seeds_needed"] = statistics.MIN_SEEDS
@@ -157,10 +159,10 @@ def _paired(
 
 
 def _mcnemar(
-    results: Results, experiment: Experiment, a: Variant, b: Variant, seeds: Sequence[int], metric: str
+    results: Results, experiment: Experiment, a: tuple[Variant, str], b: tuple[Variant, str], seeds: Sequence[int]
 ) -> dict[str, Any] | None:
-    """McNemar's test on the same test images, once for each seed (Holm over the seeds)."""
-    right_a, right_b = (_right(results, experiment, v, metric) for v in (a, b))
+    """McNemar's test of two variants, each by a metric, on the same test images, once a seed (Holm over the seeds)."""
+    right_a, right_b = (_right(results, experiment, *one) for one in (a, b))
     tested = []
     for seed in seeds:
         if seed in right_a and seed in right_b:
