@@ -151,3 +151,9 @@ def test_what_is_left_out_is_named_as_elsewhere(planned):
 def test_a_list_means_any_of_its_values_in_what_is_left_out(planned):
     result = planned({}, leave_out=[{"pool.kind": ["max", "average"], "model.conv_layers": [3]}])
     assert "9 runs of 3 variants" in result.out
+
+
+def test_a_selector_may_name_what_a_record_leaves_out_since_it_is_usual():
+    assert findings_schema.matches({"pool.kind": "max"}, {"pool.kind": "max", "precision": "float32", "views": None})
+    assert not findings_schema.matches({"precision": "mixed_bfloat16"}, {"precision": "float32"})
+    assert not findings_schema.matches({"pool.kind": "max"}, {"views": "flip"})

@@ -179,10 +179,21 @@ def _times(part: Mapping[str, Any]) -> list[Any]:
 
 def matches(settings: Flat, selector: Mapping[str, Any]) -> bool:
     """Whether a network has all these values; a list of values stands for any of them."""
-    return all(holds(settings.get(key, _ABSENT), wanted) for key, wanted in selector.items())
+    return all(holds(settings.get(key, LEFT_OUT.get(key, _ABSENT)), wanted) for key, wanted in selector.items())
 
 
 _ABSENT = object()
+# What `identity.config` leaves out where it has this value: a selector may name it all the same.
+LEFT_OUT = {
+    "dataset.held_out": None,
+    "augmentation.flip": None,
+    "augmentation.shift": 0,
+    "test_shift": 0,
+    "views": None,
+    "precision": "float32",
+    "backend": "tensorflow",
+    "trainer.strategy": "single",
+}
 
 
 def holds(seen: Any, wanted: Any) -> bool:
