@@ -53,15 +53,17 @@ def test_runs_csv_and_parquet_hold_the_documented_columns(tmp_path: Path) -> Non
 
 def test_every_test_form_has_a_column(tmp_path: Path) -> None:
     run = factory.write_run(tmp_path, factory.config("fmp"), 0, 0.9)
-    kept = {"1": 0.9, "2": 0.91, "4": 0.92, "8": 0.93, "3": 0.5, "16": "high", "32": 7}
+    kept = {"1": 0.9, "2": 0.91, "4": 0.92, "6": 0.925, "8": 0.93, "3": 0.5, "16": "high", "32": 7}
     forms = {"repeats": 8, "averaged_accuracy": 0.93, "deterministic_accuracy": 0.88, "accuracy_by_repeats": kept}
+    forms |= {"views_accuracy": 0.94, "even_views_accuracy": 0.945}
     edit(tmp_path, run, **{f"metrics__{name}": value for name, value in forms.items()})
     factory.write_run(tmp_path, factory.config("max"), 0, 0.95)
     write(results.read(tmp_path))
     fmp, maximum = pd.read_csv(tmp_path / "runs.csv").sort_values("pool").to_dict("records")
     assert (fmp["averaged_accuracy"], fmp["even_accuracy"]) == (0.93, 0.88)
     assert (fmp["averaged_over_2"], fmp["averaged_over_4"]) == (0.91, 0.92)
-    assert {name for name in fmp if name.startswith("averaged_over")} == {"averaged_over_2", "averaged_over_4"}
+    assert (fmp["views_accuracy"], fmp["even_views_accuracy"]) == (0.94, 0.945)
+    assert {name for name in fmp if name.startswith("averaged_over")} == {f"averaged_over_{n}" for n in (2, 4, 6)}
     assert pd.isna(maximum["averaged_over_2"])
 
 
@@ -75,6 +77,8 @@ def test_every_setting_that_differs_has_a_column_of_its_name(tmp_path: Path) -> 
     soft = [{"kind": "soft", **own, "arguments": {"beta": beta}} for beta in (1, 2)]
     configs += [{**factory.config("max"), "pool": pool} for pool in soft]
     configs += [factory.config("fmp", pseudo_random=True), factory.config("fmp")]
+    moved = {"augmentation": {"shift": 2}, "precision": "mixed_bfloat16"}  # which a record has only where it is unusual
+    configs += [{**factory.config("max"), **moved}]
     for config in configs:
         factory.write_run(tmp_path, config, 0, 0.9)
     write(results.read(tmp_path))
@@ -82,7 +86,7 @@ def test_every_setting_that_differs_has_a_column_of_its_name(tmp_path: Path) -> 
     further = list(table.columns[table.columns.get_loc("even_accuracy") + 1 :])
     assert further == [
         "pool.pseudo_random", "model.pad_to", "model.batch_norm", "model.dense",
-        "optimizer.learning_rate", "pool.arguments.beta",
+        "optimizer.learning_rate", "augmentation.shift", "precision", "pool.arguments.beta",
     ]  # fmt: skip
     assert sorted(table["pool.arguments.beta"].dropna()) == [1, 2]
     assert set(table["model.dense"]) == {"[128]", "[7]"}

@@ -1,5 +1,9 @@
 """airbench's network: sizes and counts as published, its start, whole runs, what is refused."""
 
+import importlib.util
+import os
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -7,10 +11,14 @@ import numpy as np
 import pytest
 from test_runs import StopAfter, execute, results
 
+from fracpool.findings.scores import METRICS
+from fracpool.records.store import Store
 from fracpool.settings import architecture, identity, names
 from fracpool.settings.refusal import ImpossibleNetwork
 from fracpool.settings.schema import AugmentationSettings, ModelSettings, OptimizerSettings, PoolSettings, Settings
 from fracpool.sweep.planned_run import plan
+from fracpool.train import main
+from fracpool.training import batches
 
 NET = ModelSettings(
     name="airbench", conv_layers=6, pools=3, widths=[64, 128, 128], whiten_epochs=3, activation="gelu", dense=[],
@@ -171,6 +179,7 @@ def test_a_run_goes_on_bit_for_bit_and_learns(tmp_path):
     losses = [row["train_loss"] for row in whole.history()]
     assert losses[-1] < losses[0] < 2.5
     predictions, metrics = whole.predictions(), whole.data["metrics"]
+    assert set(predictions) == {*METRICS.values(), "labels"}
     for form in ("views", "even_views"):
         accuracy = (predictions[form].argmax(axis=1) == predictions["labels"]).mean()
         assert metrics[f"{form}_accuracy"] == pytest.approx(accuracy, abs=5e-3)  # float16 turns near ties
@@ -224,3 +233,26 @@ def test_bfloat16_computes_in_it_and_keeps_weights_in_float32():
 def test_flips_of_digits_are_warned_of(tmp_path):
     assert "mnist5k" in plan(tiny(tmp_path)).warning
     assert plan(tiny(tmp_path, augmentation=AugmentationSettings(None, 2))).warning is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_every_backend_trains_the_same_to_rounding(tmp_path, monkeypatch, backend):
+    """Given one order of images, where TensorFlow has its own, and a low rate, so that rounding stays small."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is an optional extra")
+    changes = ["model.widths=[4,6]", "model.conv_layers=4", "model.pools=2", "budget.train_examples=300", "repeats=1"]
+    changes += ["optimizer.learning_rate=0.001", "budget.batch_size=50", "budget.epochs=2", f"results_dir={tmp_path}"]
+    words = ["dataset=mnist5k", "pool=max", "model=airbench", "optimizer=airbench", "augmentation=airbench", *changes]
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    command = [sys.executable, "-m", "fracpool.train", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    (other,) = Store(tmp_path / "mine").read().records
+    monkeypatch.setattr(batches, "_TensorFlowBatches", batches._NumpyBatches)
+    monkeypatch.setattr(batches, "order", lambda seed, epoch, n: np.random.default_rng([seed, epoch]).permutation(n))
+    assert main(words) == 0
+    (record,) = [r for r in Store(tmp_path / "mine").read().records if r.run_id != other.run_id]
+    for row, same in zip(record.history(), other.history(), strict=True):
+        assert row["train_loss"] == pytest.approx(same["train_loss"], rel=1e-5)
+        assert row["test_loss"] == pytest.approx(same["test_loss"], rel=1e-4)

@@ -213,8 +213,8 @@ def test_layers_that_are_joined_compute_what_they_compute_apart(pool):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max() + 1e-4)
 
 
-@pytest.mark.parametrize("side", [2, 5])
-def test_the_convolution_is_that_of_keras(side):
+@pytest.mark.parametrize(("side", "padding"), [(2, "valid"), (5, "valid"), (2, "same"), (3, "same")])
+def test_the_convolution_is_that_of_keras(side, padding):
     """In outputs and gradients, over windows of the map and where one window is all of it."""
     import keras
     import tensorflow as tf
@@ -225,7 +225,8 @@ def test_the_convolution_is_that_of_keras(side):
     images = tf.constant(rng.normal(size=(3, side, side, 4)).astype(np.float32))
     found = []
     for kind in (Convolution2D, keras.layers.Conv2D):
-        layer = kind(6, 2, kernel_initializer=keras.initializers.RandomNormal(seed=0), bias_initializer="ones")
+        start = keras.initializers.RandomNormal(seed=0)
+        layer = kind(6, 2, padding=padding, kernel_initializer=start, bias_initializer="ones")
         layer.build(images.shape)
         with tf.GradientTape() as tape:
             tape.watch(images)

@@ -97,8 +97,8 @@ def test_sizes_and_parameters_are_those_of_the_keras_model(
     assert built(np.zeros((2, 28, 26, 2), np.float32)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("shape", [(5, 7, 6, 3), (1, 1, 2, 4)])
-def test_fused_batch_norm_is_that_of_keras(shape):
+@pytest.mark.parametrize(("shape", "scale"), [((5, 7, 6, 3), True), ((1, 1, 2, 4), True), ((5, 7, 6, 3), False)])
+def test_fused_batch_norm_is_that_of_keras(shape, scale):
     """In outputs, gradients, moving averages and test passes, over three steps."""
     import keras
     import tensorflow as tf
@@ -106,10 +106,12 @@ def test_fused_batch_norm_is_that_of_keras(shape):
     from fracpool.training.fused.batch_norm import FusedBatchNormalization
 
     rng = np.random.default_rng(0)
-    fused, whole = (kind(momentum=0.8) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization))
+    kinds = (FusedBatchNormalization, keras.layers.BatchNormalization)
+    fused, whole = (kind(momentum=0.8, scale=scale) for kind in kinds)
     for layer in (fused, whole):
         layer.build(shape)
-        layer.gamma.assign(np.linspace(0.5, 2, shape[-1]))
+        if scale:
+            layer.gamma.assign(np.linspace(0.5, 2, shape[-1]))
         layer.beta.assign(np.linspace(-1, 1, shape[-1]))
     for _ in range(3):
         images, onto = (tf.constant(rng.normal(3, 2, shape).astype(np.float32)) for _ in range(2))

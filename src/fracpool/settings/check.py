@@ -159,7 +159,11 @@ def check(settings: Settings) -> None:
     findings_schema.check(s.experiment.findings)
     _check_trainer(s.trainer, budget.batch_size)
     plain = s.trainer.strategy != "seeds" or s.augmentation == AugmentationSettings()
-    require(plain, "trainer.strategy", s.trainer.strategy, f"{one_of(('single', 'mirrored'))} with augmentation")
+    require(plain, "trainer.strategy", s.trainer.strategy, "single or mirrored with augmentation")
+    alone = s.trainer.strategy != "mirrored" or not optimizer.lookahead
+    require(alone, "trainer.strategy", s.trainer.strategy, "single or seeds with optimizer.lookahead")
+    whole = s.precision == "float32" or not model.batch_norm_fused or bool(model.widths)
+    require(whole, "precision", s.precision, "float32 with model.batch_norm_fused, but in airbench's network")
     followed = s.trainer.strategy != "seeds" or s.logger == "none"
     require(followed, "logger", s.logger, "none with trainer.strategy=seeds, whose runs the loggers cannot tell apart")
 

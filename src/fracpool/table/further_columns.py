@@ -1,4 +1,4 @@
-"""Columns that not every table has: accuracies of fewer averaged passes, and the settings that differ between runs."""
+"""Columns that not every table has: accuracies of fewer averaged passes and of views, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from fracpool.settings.names import flatten
 from fracpool.settings.schema import Settings
 from fracpool.table.variant import Variant, is_number
 
-PASSES = tuple(2**power for power in range(1, 11))  # of which a record keeps the accuracy, up to its own number
+PASSES = (2, 4, 6, *(2**power for power in range(3, 11)))  # of which a record keeps the accuracy; 6: as many as views
+VIEWS = ("views_accuracy", "even_views_accuracy")
 # Settings that the table tells in a column of its own, or that are known by another (the code of a layer by its pool).
 TOLD = {"dataset.name", "pool.kind", "pool.ratio", "pool.code", "model.conv_layers", "budget.epochs",
         "budget.train_examples", "repeats", "task"}  # fmt: skip
@@ -23,27 +24,29 @@ MOST_ARGUMENTS = 100  # of layers of one's own
 
 
 def further_columns(records: Iterable[Record]) -> pd.DataFrame:
-    """By run id: `averaged_over_2`, … and the settings that differ, by their names on the command line."""
+    """By run id: `averaged_over_2`, …, the accuracies of views, and the settings that differ, by their names on the
+    command line."""
     found = list(records)
     ids = [record.run_id for record in found]
-    passes = pd.DataFrame([_passes(record.data["metrics"]) for record in found], index=ids, dtype="float64")
-    in_order = [name for name in map(_averaged_over, PASSES) if name in passes]
-    return pd.concat([passes[in_order], _settings([record.data for record in found], ids)], axis=1)
+    forms = pd.DataFrame([_forms(record.data["metrics"]) for record in found], index=ids, dtype="float64")
+    in_order = [name for name in [*map(_averaged_over, PASSES), *VIEWS] if name in forms]
+    return pd.concat([forms[in_order], _settings([record.data for record in found], ids)], axis=1)
 
 
 def _averaged_over(passes: int) -> str:
     return f"averaged_over_{passes}"
 
 
-def _passes(metrics: Mapping[str, Any]) -> dict[str, float]:
+def _forms(metrics: Mapping[str, Any]) -> dict[str, float]:
     kept, repeats = metrics.get("accuracy_by_repeats"), metrics.get("repeats")
     known = kept if isinstance(kept, Mapping) else {}
-    values = {passes: known.get(str(passes)) for passes in PASSES if passes != repeats}
-    return {_averaged_over(n): float(v) for n, v in values.items() if is_number(v) and 0 <= v <= 1}
+    values = {_averaged_over(passes): known.get(str(passes)) for passes in PASSES if passes != repeats}
+    values |= {name: metrics.get(name) for name in VIEWS}
+    return {name: float(value) for name, value in values.items() if is_number(value) and 0 <= value <= 1}
 
 
 def _settings(records: list[Mapping[str, Any]], ids: list[str]) -> pd.DataFrame:
-    given = [Variant("", "", data["config"], {}).settings for data in records]
+    given = [{**_unless_told(), **Variant("", "", data["config"], {}).settings} for data in records]
     names = dict.fromkeys(key for settings in given for key in settings)
     known = [name for name in _fields() if name in names]
     known += sorted(text(name) for name in names if name.startswith("pool.arguments."))[:MOST_ARGUMENTS]
@@ -54,6 +57,13 @@ def _settings(records: list[Mapping[str, Any]], ids: list[str]) -> pd.DataFrame:
     ]
     columns = {name: _typed([_cell(settings.get(name)) for settings in given]) for name in differing}
     return pd.DataFrame(columns, index=ids)
+
+
+def _unless_told() -> dict[str, Any]:
+    """Settings that a record has only where they are not the usual ones."""
+    plain = Settings()
+    usual = {f"augmentation.{name}": value for name, value in asdict(plain.augmentation).items()}
+    return {**usual, "views": plain.views, "precision": plain.precision}
 
 
 def _fields() -> list[str]:
