@@ -485,3 +485,44 @@ def test_a_family_of_true_nulls_rarely_holds_a_false_discovery() -> None:
         return min(statistics.holm(p_values)) <= ALPHA
 
     assert share(any_wrong, 100) <= most(0.05, 100)
+
+
+# ---- from which value of a setting on ----
+
+
+def since(tmp_path: Path, gaps: dict[int, float], relation: str, spread: float = 0.0002) -> Any:
+    """What the rule says of FMP, that is so far from max pooling after so many epochs."""
+    part = {"kind": "since", "a": FMP, "b": MAX, "along": "budget.epochs", "relation": relation, "margin": 0.002}
+    configs = [factory.config(kind, epochs=epochs) for kind in ("max", "fmp") for epochs in gaps]
+
+    def truth(config: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        gap = gaps[config["budget"]["epochs"]] if config["pool"]["kind"] == "fmp" else 0.0
+        return {"accuracy": 0.9 + gap + spread * rng.normal()}
+
+    factory.sweep(tmp_path, "mnist_swap", configs, range(5), truth, {"F0": {"claim": "c", "parts": [part]}})
+    (finding,) = verdicts.judge(results.read(tmp_path))
+    (found,) = finding.parts
+    assert finding.verdict == found.verdict
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gaps", "relation", "verdict", "said"),
+    [
+        ({1: -0.1, 3: -0.02, 10: 0.0, 30: 0.0}, "level", REPRODUCED, "from 10 on of 1, 3, 10, 30"),
+        ({1: 0.0, 3: -0.05, 10: 0.0}, "level", REPRODUCED, "from 10 on"),  # level once is not level from there on
+        ({1: -0.1, 3: -0.05, 10: -0.02}, "level", NOT_REPRODUCED, "at none of 1, 3, 10"),
+        ({1: -0.1, 3: 0.01, 10: 0.02}, "ahead", REPRODUCED, "from 3 on"),
+        ({1: 0.01, 3: 0.0, 10: 0.0}, "ahead", NOT_REPRODUCED, "at none"),
+    ],
+)
+def test_from_which_budget_on_one_is_level_or_ahead(tmp_path: Path, gaps, relation, verdict, said) -> None:
+    part = since(tmp_path, gaps, relation)
+    assert (part.verdict, said in part.seen) == (verdict, True), part.seen
+    assert [point["value"] for point in part.numbers["values"]] == list(gaps)
+    assert [point["difference"] for point in part.numbers["values"]] == pytest.approx(list(gaps.values()), abs=2e-3)
+
+
+def test_what_the_last_budget_leaves_open_is_inconclusive(tmp_path: Path) -> None:
+    part = since(tmp_path, {1: -0.1, 3: -0.002}, "level", spread=0.003)
+    assert part.verdict == INCONCLUSIVE

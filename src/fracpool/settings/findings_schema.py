@@ -103,6 +103,15 @@ KINDS: dict[str, dict[str, Key]] = {
     "reaches": {"variant": _ONE, "level": _LEVEL, "margin": _WIDTH, **_WHEN},
     "ranking": {"variants": _SOME_OR_ALL, "first": _ONE, **_WHEN},
     "improvement": {"a": _SOME, "b": _SOME, "tasks": Key(_is_text, "a setting, such as dataset.name"), **_WHEN},
+    "since": {
+        "a": _SOME,
+        "b": _SOME,
+        "along": Key(_is_text, "a setting, such as budget.epochs"),
+        "relation": Key(lambda value: value in ("level", "ahead"), "level or ahead"),
+        "margin": _MARGIN,
+        "metric": _METRIC,
+        "metric_b": _METRIC,
+    },
     "check": {
         "variant": _SOME_OR_ALL,
         "metric": Key(_is_text, "the name of a metric of the record"),
@@ -260,8 +269,9 @@ class _Sweep:
                 yield from self._none(selector, f"{name}.{key}")
             elif what is _ONE and len(meant) > 1:
                 yield self._several(selector, meant, f"{name}.{key}")
-        if "tasks" in part and found:
-            yield from self._tasks(part, name)
+        for key in ("tasks", "along"):
+            if key in part and found:
+                yield from self._tasks(part, key, name)
         for at in _times(part) if part["kind"] != "final_size" else ():
             epochs = [settings.get("budget.epochs") for settings in found]
             fewest = min((e for e in epochs if isinstance(e, int)), default=None)
@@ -298,10 +308,10 @@ class _Sweep:
         )
         return Unmet(line, frozenset(apart))
 
-    def _tasks(self, part: Mapping[str, Any], name: str) -> Iterator[Unmet]:
-        setting = part["tasks"]
+    def _tasks(self, part: Mapping[str, Any], key: str, name: str) -> Iterator[Unmet]:
+        setting = part[key]
         if setting not in self.known:
-            yield Unmet(f"{name}.tasks={setting}: no such setting; {nearest_setting(setting, list(self.known))}")
+            yield Unmet(f"{name}.{key}={setting}: no such setting; {nearest_setting(setting, list(self.known))}")
             return
         a, b = (by_task(self.networks, lambda settings: settings, part[side], setting) for side in ("a", "b"))
         for side, tasks in (("a", a), ("b", b)):

@@ -19,12 +19,18 @@
 - `improvement` (a, b, tasks, at, metric): a and b select one variant for each value of the setting `tasks`. The claim
   is that a run of a more often than not scores above one of b, on average over the tasks: reproduced if a permutation
   test finds that probability of improvement (rliable) above ½; not reproduced if it finds it below.
+- `since` (a, b, along, relation, margin, metric): a and b select one variant for each value of a setting, `along`, such
+  as budget.epochs. The claim is that from some value on a is level with b (`relation: level`, as `comparable`) or ahead
+  of it (`ahead`, as `better`): reproduced if there is a value from which on that is shown at every value, corrected
+  over the values (Holm); not reproduced if it is refuted at the last one.
 - `check` (variant, metric, limit, above): every run's |metric| is at most `limit` (with above: more than it);
   limit is a number or the name of another metric of the record.
 
 What keys a kind has, and how a, b and variant select, is in `fracpool.settings.findings_schema`. `at` is an epoch,
 `end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one test pass, default)
-or, at the end only, averaged_accuracy (repeated passes) or deterministic_accuracy (one pass over even regions).
+or, at the end only, averaged_accuracy (repeated passes), deterministic_accuracy (one pass over even regions),
+views_accuracy (views of the images) or even_views_accuracy (the same over even regions); of gap, comparable, better and
+since `metric_b` is that of b, where it is another.
 
 Otherwise, and with fewer than MIN_SEEDS common seeds, the part is inconclusive. The p-values that a rule gives are
 corrected and turned into a verdict where the parts of a finding are read together (`fracpool.findings.verdicts`).
@@ -36,6 +42,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from fracpool.findings.rules.along import since
 from fracpool.findings.rules.facts import check, final_size
 from fracpool.findings.rules.paired import better, comparable, gap, matched_parts
 from fracpool.findings.rules.part import INCONCLUSIVE, Part, attempt
@@ -73,5 +80,6 @@ KINDS: dict[str, Callable[[Results, Experiment, Mapping[str, Any], Part], None]]
     "reaches": reaches,
     "ranking": ranking,
     "improvement": improvement,
+    "since": since,
     "check": check,
 }
