@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import importlib.util
 import io
+import itertools
 import json
 import os
 import platform
@@ -50,6 +51,7 @@ class Row:
 
     Attributes:
         better: "more" if floor and aim are lower limits, "less" if they are upper limits.
+        backend: Which form of fracpool is measured.
         spread: 25th and 75th percentile over the repeats; None for what is measured once.
         ours, peer: Medians in `unit`.
     """
@@ -66,6 +68,7 @@ class Row:
     spread: tuple[float, float] | None = None
     repeats: int = 0
     note: str = ""
+    backend: str = "tensorflow"
 
     @property
     def verdict(self) -> str:
@@ -82,14 +85,18 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few repeats: a check that it runs, no result")
     parser.add_argument("--output", type=Path, default=Path("benchmarks"), help="folder for the two files")
     parser.add_argument("--peak-memory", choices=["fracpool", "tensorflow"], help=argparse.SUPPRESS)
+    parser.add_argument("--on-torch", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak_memory:
         print(_peak_memory_of_training(given.peak_memory))
         return 0
     keep_freed_memory()
     repeats = 7 if given.quick else 60
+    if given.on_torch:
+        print(json.dumps([asdict(row) for row in _rows_on_torch(repeats)]))
+        return 0
     rows: list[Row] = []
-    for measure in (first_call, ops_and_peers, torch_peer, training, strong_network, peak_memory, harness):
+    for measure in (first_call, ops_and_peers, torch_peer, on_torch, training, strong_network, peak_memory, harness):
         print(f"… {measure.__name__}", file=sys.stderr, flush=True)
         rows += measure(repeats)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -182,6 +189,67 @@ def torch_peer(repeats: int) -> list[Row]:
         note = f"torch with {torch.get_num_threads()} threads, NCHW"
         rows.append(_faster(measure, case, times["ours"], times["torch"], 2, 5, note))
     return rows
+
+
+def on_torch(repeats: int) -> list[Row]:
+    """PyTorch's pools beside ours on that backend, which takes a process of its own."""
+    if importlib.util.find_spec("torch") is None:
+        note = "skipped: torch is not installed (fracpool[torch])"
+        return [Row("speed-up over torch.nn.FractionalMaxPool2d", "", None, 1, 2, "more", "ms", None, note=note)]
+    command = [sys.executable, __file__, "--on-torch", *(["--quick"] if repeats < 10 else [])]
+    printed = subprocess.check_output(command, text=True, env={**os.environ, "KERAS_BACKEND": "torch"})
+    return [Row(**row) for row in json.loads(printed.splitlines()[-1])]
+
+
+def _rows_on_torch(repeats: int) -> list[Row]:
+    """Forward + backward with one and with two threads, like for like: PyTorch's 2×2 windows in fractional places are
+    fixed ones per channel, NCHW its layout. NHWC is Keras' default, as is one set of disjoint windows for a batch."""
+    import torch
+
+    def step(pool: Callable[[Any], Any], x: Any, dy: Any) -> Callable[[], Any]:
+        return lambda: torch.autograd.grad(pool(x), x, dy)
+
+    rows = []
+    for (batch, side, channels, ratio), dtype, threads in itertools.product(
+        SHAPES[:2], (torch.float32, torch.bfloat16), (1, 2)
+    ):
+        torch.set_num_threads(threads)
+        fixed = {"window": 2, "pseudo_random": True, "regions_per": "channel"}
+        first = FractionalMaxPooling2D(ratio, data_format="channels_first", **fixed)
+        last = FractionalMaxPooling2D(ratio, data_format="channels_last", **fixed)
+        disjoint = FractionalMaxPooling2D(ratio, data_format="channels_last")
+        out = disjoint.compute_output_shape((batch, side, side, channels))[1]
+        nhwc = torch.randn(batch, side, side, channels, dtype=dtype).requires_grad_()
+        nchw = nhwc.detach().permute(0, 3, 1, 2).contiguous().requires_grad_()
+        dy = torch.randn(batch, out, out, channels, dtype=dtype)
+        planes = dy.permute(0, 3, 1, 2).contiguous()
+        halves = torch.randn(batch, side // 2, side // 2, channels, dtype=dtype).permute(0, 3, 1, 2)
+        times = _in_turns(
+            {
+                "torch": step(torch.nn.FractionalMaxPool2d(2, output_size=out), nchw, planes),
+                "fixed, NCHW": step(first, nchw, planes),
+                "fixed, NHWC": step(last, nhwc, dy),
+                "disjoint": step(disjoint, nhwc, dy),
+                "max pool": step(lambda x: torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 2), nhwc, halves),
+            },
+            repeats,
+        )
+        case = f"{batch}×{side}×{side}×{channels}, ratio {ratio:.3g}, {str(dtype)[6:]}, threads {threads}"
+        peer = "torch.nn.FractionalMaxPool2d"
+        forms = {
+            f"{peer}, fixed 2×2 windows per channel, NCHW": "fixed, NCHW",
+            f"{peer}, fixed 2×2 windows per channel, ours NHWC": "fixed, NHWC",
+            f"{peer}, ours disjoint windows per batch, NHWC": "disjoint",
+        }
+        rows += [_faster(words, case, times[name], times["torch"], 1, 2) for words, name in forms.items()]
+        rows.append(
+            _slower(
+                "F.max_pool2d(2), disjoint windows per batch, NHWC", case, times["disjoint"], times["max pool"], 4, 2
+            )
+        )
+    for row in rows:
+        row.backend = "torch"
+    return sorted(rows, key=lambda row: row.measure)
 
 
 def training(repeats: int) -> list[Row]:
@@ -472,12 +540,13 @@ def markdown(rows: list[Row], quick: bool) -> str:
     lines = [f"Medians with 25th–75th percentile over the repeats. {facts}.", ""]
     if quick:
         lines += ["**Quick run: too few repeats for a result.**", ""]
-    lines += ["| measure | case | figure | spread | ours | peer | floor | aim | reached | repeats | note |"]
-    lines += ["|" + "---|" * 11]
+    lines += ["| measure | backend | case | figure | spread | ours | peer | floor | aim | reached | repeats | note |"]
+    lines += ["|" + "---|" * 12]
     for row in rows:
         sign = "≥" if row.better == "more" else "≤"
         cells = [
             row.measure,
+            row.backend,
             row.case,
             _number(row.value),
             f"{row.spread[0]:.2f}–{row.spread[1]:.2f}" if row.spread else "",

@@ -21,7 +21,7 @@ import torch
 from fracpool.pooling.ops.windows import Regions, Windows, spans
 
 Tensor = Any
-PIECE = 2**19  # cells computed together: fewer cost more calls, more fall out of a CPU's cache (measured)
+PIECE = 2**19  # cells that a thread computes at a time: fewer cost more calls, more leave its cache (measured)
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 
@@ -162,9 +162,10 @@ def _winners(
 
 
 def _pieces(x: Tensor) -> list[slice]:
-    """Images to be computed together: on a CPU a few, elsewhere all."""
+    """Images to be computed together: on a CPU a few for each thread, elsewhere all."""
     images = max(1, len(x))
-    count = max(1, PIECE // max(1, math.prod(x.shape[1:]))) if x.device.type == "cpu" else images
+    room = PIECE * torch.get_num_threads()
+    count = max(1, room // max(1, math.prod(x.shape[1:]))) if x.device.type == "cpu" else images
     return [slice(first, first + count) for first in range(0, images, count)]
 
 
