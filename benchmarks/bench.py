@@ -85,18 +85,28 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few repeats: a check that it runs, no result")
     parser.add_argument("--output", type=Path, default=Path("benchmarks"), help="folder for the two files")
     parser.add_argument("--peak-memory", choices=["fracpool", "tensorflow"], help=argparse.SUPPRESS)
-    parser.add_argument("--on-torch", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--on", choices=["torch", "jax"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak_memory:
         print(_peak_memory_of_training(given.peak_memory))
         return 0
     keep_freed_memory()
     repeats = 7 if given.quick else 60
-    if given.on_torch:
-        print(json.dumps([asdict(row) for row in _rows_on_torch(repeats)]))
+    if given.on:
+        rows = {"torch": _rows_on_torch, "jax": _rows_on_jax}[given.on](repeats)
+        print(json.dumps([asdict(row) | {"backend": given.on} for row in rows]))
         return 0
     rows: list[Row] = []
-    for measure in (first_call, ops_and_peers, torch_peer, on_torch, training, strong_network, peak_memory, harness):
+    for measure in (
+        first_call,
+        ops_and_peers,
+        torch_peer,
+        other_backends,
+        training,
+        strong_network,
+        peak_memory,
+        harness,
+    ):
         print(f"… {measure.__name__}", file=sys.stderr, flush=True)
         rows += measure(repeats)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -191,14 +201,49 @@ def torch_peer(repeats: int) -> list[Row]:
     return rows
 
 
-def on_torch(repeats: int) -> list[Row]:
-    """PyTorch's pools beside ours on that backend, which takes a process of its own."""
-    if importlib.util.find_spec("torch") is None:
-        note = "skipped: torch is not installed (fracpool[torch])"
-        return [Row("speed-up over torch.nn.FractionalMaxPool2d", "", None, 1, 2, "more", "ms", None, note=note)]
-    command = [sys.executable, __file__, "--on-torch", *(["--quick"] if repeats < 10 else [])]
-    printed = subprocess.check_output(command, text=True, env={**os.environ, "KERAS_BACKEND": "torch"})
-    return [Row(**row) for row in json.loads(printed.splitlines()[-1])]
+def other_backends(repeats: int) -> list[Row]:
+    """Our forms for PyTorch and JAX beside the pools of these, each in a process of its own."""
+    rows = []
+    for backend in ("torch", "jax"):
+        if importlib.util.find_spec(backend) is None:
+            note = f"skipped: {backend} is not installed (fracpool[{backend}])"
+            rows.append(Row(f"beside the pools of {backend}", "", None, 1, 1, "more", "ms", note=note, backend=backend))
+            continue
+        command = [sys.executable, __file__, "--on", backend, *(["--quick"] if repeats < 10 else [])]
+        printed = subprocess.check_output(command, text=True, env={**os.environ, "KERAS_BACKEND": backend})
+        rows += [Row(**row) for row in json.loads(printed.splitlines()[-1])]
+    return rows
+
+
+def _rows_on_jax(repeats: int) -> list[Row]:
+    import jax
+    from jax import numpy as jnp
+
+    def two_by_two(x: Any) -> Any:
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+    def step(pool: Callable[[Any], Any], x: Any) -> Callable[[], Any]:
+        def both(x: Any, dy: Any) -> Any:
+            y, backward = jax.vjp(pool, x)
+            return y, backward(dy)
+
+        compiled, dy = jax.jit(both), jnp.ones_like(pool(x))
+        return lambda: jax.block_until_ready(compiled(x, dy))
+
+    rows = []
+    for batch, side, channels, ratio in SHAPES[:2]:
+        x = jax.random.normal(jax.random.key(0), (batch, side, side, channels))
+        layer = FractionalMaxPooling2D(ratio, seed=1, data_format="channels_last")
+        calls = {
+            "ours": step(
+                lambda x, layer=layer: layer.stateless_call([], [v.value for v in layer.non_trainable_variables], x)[0],
+                x,
+            )
+        }
+        times = _in_turns({**calls, "theirs": step(two_by_two, x)}, repeats)
+        case = f"{batch}×{side}×{side}×{channels}, ratio {ratio:.3g}"
+        rows.append(_slower("lax.reduce_window 2×2", case, times["ours"], times["theirs"], 1, 0.8))
+    return rows
 
 
 def _rows_on_torch(repeats: int) -> list[Row]:
@@ -247,8 +292,6 @@ def _rows_on_torch(repeats: int) -> list[Row]:
                 "F.max_pool2d(2), disjoint windows per batch, NHWC", case, times["disjoint"], times["max pool"], 4, 2
             )
         )
-    for row in rows:
-        row.backend = "torch"
     return sorted(rows, key=lambda row: row.measure)
 
 
