@@ -5,6 +5,15 @@ Importing the package is instant: TensorFlow and Keras load when a name that nee
 
 from __future__ import annotations
 
+import os
+import sys
+
+# A command (`python -m fracpool.report`) may be started in a stranger's folder, whose pandas.py is not pandas: Python
+# puts that folder first, so it goes before anything is imported from there (os and sys are loaded by then). Modules of
+# one's own that a config names are looked up in it nevertheless (`fracpool.settings.users_modules`).
+if sys.argv[:1] == ["-m"] and sys.path[:1] == [os.getcwd()] and not __file__.startswith(os.path.join(sys.path[0], "")):
+    del sys.path[0]
+
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -244,6 +244,27 @@ def test_a_wrong_sweep_file_is_set_aside_and_its_runs_are_kept(tmp_path: Path, c
     assert "mnist_swap" in results.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("results_dir=/home/me/results", "results_dir=…/results"),
+        ("No such file: '/home/me/my data.npz'", "No such file: '…/my data.npz'"),
+        (
+            'File "/home/me/.venv/lib/python3.11/site-packages/keras/src/layer.py", line 3',
+            'File "…/keras/src/layer.py", line 3',
+        ),
+        ('File "/usr/lib/python3.11/csv.py", line 3', 'File "…/csv.py", line 3'),
+        ('File "/work/x/src/fracpool/training/run.py", line 3', 'File "…/fracpool/training/run.py", line 3'),
+        (
+            "pool.ratio=1.4 hydra/launcher=joblib 3/4 https://example.org/a/b ../x/y",
+            "pool.ratio=1.4 hydra/launcher=joblib 3/4 https://example.org/a/b ../x/y",
+        ),
+    ],
+)
+def test_text_that_is_published_names_no_folder_of_the_machine(words: str, shown: str) -> None:
+    assert plain_text.without_folders(words) == shown
+
+
 def test_text_loses_control_and_direction_marks() -> None:
     assert plain_text.text("a\x1b[31mb\u202ec\nd\x00") == "a[31mbc d"
     assert len(plain_text.text("x" * 10_000)) == plain_text.LONGEST_TEXT

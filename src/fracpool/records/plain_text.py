@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,20 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
     )
     shown = " ".join(shown.split())
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+_FOLDERS = re.compile(r"(?<![\w.~:/…-])/(?:[^\s/'\",;:()\[\]{}=<>|]+/)+")
+_TOLD = re.compile(r".*/(?:site-packages|lib/python3\.\d+|(?=fracpool/))(.*)")  # of a folder of Python, what follows
+
+
+def without_folders(words: str) -> str:
+    """Text without the folders of the machine that it was written on, since records get published: /home/me/x is …/x."""
+
+    def shown(found: re.Match[str]) -> str:
+        told = _TOLD.search(found[0])
+        return "…/" + (told[1].lstrip("/") if told else "")
+
+    return _FOLDERS.sub(shown, words)
 
 
 def cut(lines: Sequence[str], most: int = MOST_LISTED) -> list[str]:

@@ -54,28 +54,36 @@ def write(results: Results) -> Page:
     verdicts = judge(results)
     said = own_answer(results, verdicts) or answer(results)
     drawn = figures.draw_all(results, said, verdicts)
+    results.problems += _write_figures(results.root / "figures", drawn)
     page = _page(results, verdicts, said, drawn)
     files.write(results)
     write_file(results.root / "summary.csv", as_csv(summary(results)))
     judged = json.dumps(as_json(verdicts), indent=1, ensure_ascii=False, allow_nan=False)
     write_file(results.root / "findings.json", judged + "\n")
-    _write_figures(results.root / "figures", drawn)
     loaded = templates()
     write_file(results.root / "report.md", loaded.get_template("report.md.j2").render(page=page))
     write_file(results.root / "report.html", loaded.get_template("report.html.j2").render(page=page))
     return page
 
 
-def _write_figures(folder: Path, drawn: Figures) -> None:
+def _write_figures(folder: Path, drawn: Figures) -> Iterator[str]:
+    """Writes the figures, which the page holds as well; yields a line for each whose place is taken."""
     if folder.is_symlink():
         raise OSError(errno.ELOOP, "it is a link, and a report stays inside its own folder; remove it", str(folder))
     folder.mkdir(exist_ok=True)
     named = {f"{figure.name}.svg": figure.svg for figure in drawn}
     for old in folder.glob("*.svg"):
-        if old.name not in named and old.stem.endswith(figures.NAMES):
+        if old.name not in named and old.stem.endswith(figures.NAMES) and not _is_folder(old):
             old.unlink()  # of an experiment that is gone
     for name, svg in named.items():
-        write_file(folder / name, svg)
+        if _is_folder(folder / name):
+            yield f"{folder.name}/{name}: a folder, and the figure is in the page alone; remove it"
+        else:
+            write_file(folder / name, svg)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: Figures) -> Page:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fracpool.records import environment
+from fracpool.records.plain_text import without_folders
 from fracpool.records.record import digest
 from fracpool.settings import identity
 from fracpool.settings.names import label
@@ -118,7 +120,10 @@ def variants(whole: Plan) -> list[dict[str, Any]]:
 
 
 def _command() -> str:
-    return environment.command([word for word in sys.argv[1:] if word != NO_REPORT])
+    """As it was typed, without what follows from the machine: a folder in the working directory is relative to it."""
+    here = f"{os.getcwd()}/"
+    words = [word.replace(here, "") for word in sys.argv[1:] if word != NO_REPORT]
+    return environment.command([without_folders(word) for word in words])
 
 
 def shown_name(settings: Settings) -> str:

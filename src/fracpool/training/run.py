@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fracpool.records.files import StorageError
+from fracpool.records.plain_text import without_folders
 from fracpool.records.record import Record
 from fracpool.records.store import Store
 from fracpool.settings import datasets
@@ -74,8 +75,8 @@ def run(
             "status": "failed",
             "error": {
                 "type": type(error).__name__,
-                "message": str(error)[:2000],
-                "traceback": traceback.format_exc()[-8000:],
+                "message": without_folders(str(error))[:2000],
+                "traceback": without_folders(traceback.format_exc())[-8000:],
             },
         }
     if outcome["status"] == "failed":
