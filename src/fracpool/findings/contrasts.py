@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import TEST_PASSES, Variant, network_names, settings_key
 
+MOST_PAIRS = 200  # of one relation in an experiment
 AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
 
 
@@ -80,9 +82,13 @@ def _family(results: Results, experiment: Experiment, relation: Relation) -> lis
         return []
     names = network_names(experiment.variants)
     alike: dict[str, list[Variant]] = {}
-    for variant in experiment.variants:
+    for variant in (v for v in experiment.variants if results.records_of(experiment, v)):
         alike.setdefault(settings_key(variant.settings, without=relation.apart), []).append(variant)
-    pairs = [(a, b) for group in alike.values() for a in group for b in group if relation.holds(a, b)]
+    related = ((a, b) for group in alike.values() for a in group for b in group if relation.holds(a, b))
+    pairs = list(islice(related, MOST_PAIRS + 1))
+    if len(pairs) > MOST_PAIRS:
+        results.tell_beyond(f"{experiment.name or 'single runs'}: pairs of networks beyond {MOST_PAIRS} are left out")
+        del pairs[MOST_PAIRS:]
     metrics = relation.metric, "test_accuracy"
     return _told_apart(
         [c for a, b in pairs for c in _contrast(results, experiment, names[a.id], a, b, metrics, relation is SWAP)]

@@ -100,14 +100,9 @@ def predicted(
     """By seed, of the runs that kept their predictions: the labels of the test images, and the classes chosen."""
     found = {}
     for record in results.records_of(experiment, variant):
-        try:
-            arrays = record.predictions()
-            labels, kept = arrays["labels"], arrays[METRICS[metric]]
-            chosen = kept.argmax(axis=1) if kept.ndim == 2 else kept
-        except (RecordError, KeyError, ValueError, AttributeError):
-            continue
-        if labels.shape == chosen.shape:
-            found[int(record.data["seed"])] = (labels, chosen)
+        chosen = results.predictions.of(record, METRICS[metric]) if metric in METRICS else None
+        if chosen is not None:
+            found[int(record.data["seed"])] = chosen
     return found
 
 

@@ -15,8 +15,7 @@ do not tell how a different test set would change the result; McNemar's test is 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -31,6 +30,7 @@ LEVEL = 0.95
 METHOD = "over seeds: the wider of Student's t and the percentile bootstrap (4,999 resamples)"
 MIN_SEEDS = 3
 MOST_SEEDS = 1000
+MOST_KEPT = 100  # values whose bootstrap draws are kept
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _both_intervals(values: tuple[float, ...], level: float) -> tuple[tuple[floa
     sample = np.array(values)
     tail = (1 - level) / 2
     boot_low, boot_high = np.quantile(_bootstrapped(values), [tail, 1 - tail])
-    half = stats.t.ppf(1 - tail, len(sample) - 1) * stats.sem(sample)
+    half = stats.t.ppf(1 - tail, len(sample) - 1) * (np.std(sample, ddof=1) / np.sqrt(len(sample)))
     mean = float(sample.mean())
     return (mean - half, float(boot_low)), (mean + half, float(boot_high))
 
@@ -86,17 +86,26 @@ def _bootstrap_means(sample: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def _bootstrapped(sample: tuple[float, ...]) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns of samples whose values are all equal
-        result = stats.bootstrap(
-            (np.asarray(sample),),
-            np.mean,
-            n_resamples=RESAMPLES,
-            method="percentile",
-            vectorized=True,
-            random_state=np.random.default_rng(0),
-        )
-    return result.bootstrap_distribution
+    """As scipy.stats.bootstrap draws them (method "percentile", from generator 0), whose draws follow from the number
+    of values alone: they are drawn once, and large ones in parts."""
+    values = np.array(sample)
+    return np.concatenate([values[drawn].mean(axis=-1) for drawn in _draws(len(sample))])
+
+
+def _draws(n: int) -> Iterable[np.ndarray]:
+    return [_few_draws(n)] if n <= MOST_KEPT else _many_draws(n)
+
+
+@lru_cache(maxsize=16)
+def _few_draws(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
+
+
+def _many_draws(n: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    rows = max(1, 10**6 // n)
+    for start in range(0, RESAMPLES, rows):
+        yield rng.integers(0, n, (min(rows, RESAMPLES - start), n))
 
 
 def p_above(sample: np.ndarray, bound: float) -> float:
@@ -135,7 +144,7 @@ def probability_of_improvement(a: Sequence[np.ndarray], b: Sequence[np.ndarray])
         a, b: For each task the scores of its runs, (runs,).
     """
     rng = np.random.default_rng(0)
-    drawn = np.mean([_wins(_resampled(x, rng), _resampled(y, rng)) for x, y in zip(a, b, strict=True)], axis=0)
+    drawn = np.mean([_resampled_wins(np.asarray(x), np.asarray(y), rng) for x, y in zip(a, b, strict=True)], axis=0)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(_improvement(a, b), float(low), float(high), sum(map(len, a)))
 
@@ -161,8 +170,19 @@ def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return ((difference > 0) + (difference == 0) / 2).mean(axis=(1, 2))
 
 
-def _resampled(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.asarray(values)[rng.integers(0, len(values), (RESAMPLES, len(values)))]
+def _resampled_wins(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same of RESAMPLES bootstrap samples of both: from how often each run is drawn, which takes no room for all
+    pairs of all samples. Sums of halves are exact, in whatever order."""
+    difference = a[:, None] - b[None, :]
+    wins = (difference > 0) + (difference == 0) / 2
+    drawn_a, drawn_b = (_times_drawn(len(values), rng) for values in (a, b))
+    return ((drawn_a @ wins) * drawn_b).sum(axis=1) / wins.size
+
+
+def _times_drawn(n: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of n values is in each bootstrap sample: (RESAMPLES, n)."""
+    drawn = rng.integers(0, n, (RESAMPLES, n)) + n * np.arange(RESAMPLES)[:, None]
+    return np.bincount(drawn.ravel(), minlength=RESAMPLES * n).reshape(RESAMPLES, n).astype(float)
 
 
 def places(scores: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ nothing that counts was run; else inconclusive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from fracpool.table.experiment import Experiment, Rule, natural
 from fracpool.table.results import Results
 
 SCHEMA = 1  # of findings.json
+MOST_PARTS, MOST_SETS = 500, 20
 
 
 @dataclass
@@ -59,8 +60,9 @@ class Finding:
 
 def judge(results: Results) -> list[Finding]:
     """All findings of a results folder with their verdicts, sorted by id."""
+    room = Room(results.beyond)
     found = [
-        _judge_finding(results, experiment, given)
+        _judge_finding(results, experiment, given, room)
         for experiment in results.experiments
         for given in experiment.findings
     ]
@@ -110,7 +112,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str, Any]) -> Finding:
+def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str, Any], room: Room) -> Finding:
     finding = Finding(
         id=text(given.get("id") or "?", 40),
         experiment=experiment.name,
@@ -121,7 +123,12 @@ def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str,
         rule_changes=_rule_changes(experiment.rules.get(str(given.get("id")), ())),
     )
     for spec in _specs(given):
-        finding.parts += judge_part(results, experiment, spec)
+        if not room.take(spec):
+            finding.parts.append(room.left_out(finding))
+            break
+        judged = judge_part(results, experiment, spec)
+        room.parts -= len(judged)
+        finding.parts += judged
     for family in (finding.counted, finding.context):
         _decide(family)
     finding.verdict, finding.reason = _conclude(finding)
@@ -137,18 +144,36 @@ def _rule_changes(rules: Sequence[Rule]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _specs(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+class Room:
+    """How many comparisons of a results folder are judged: its findings may ask for any number."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.parts, self.sets, self.told = MOST_PARTS, MOST_SETS, told
+
+    def take(self, spec: Mapping[str, Any]) -> bool:
+        """Whether there is room for a part; for one that compares sets of networks there is less."""
+        self.sets -= spec.get("kind") in ("ranking", "improvement")
+        return self.parts > 0 and self.sets >= 0
+
+    def left_out(self, finding: Finding) -> Part:
+        """Stands for the parts that are not judged, so that the finding is not without them."""
+        reason = (
+            f"left out: more than {MOST_PARTS} comparisons, or {MOST_SETS} rankings and improvements, in this folder"
+        )
+        self.told.append(f"{finding.experiment}: parts of finding {finding.id} are {reason}")
+        return Part("left out", "more comparisons", True, INCONCLUSIVE, reason)
+
+
+def _specs(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The parts as given, one for each epoch where `at` is a list."""
     parts = given.get("parts")
     if not isinstance(parts, list):
-        return []
-    specs: list[Mapping[str, Any]] = []
+        return
     for part in parts:
         if isinstance(part, Mapping) and isinstance(part.get("at"), list):
-            specs += [{**part, "at": at} for at in part["at"]]
+            yield from ({**part, "at": at} for at in part["at"])
         else:
-            specs.append(part if isinstance(part, Mapping) else {})
-    return specs
+            yield part if isinstance(part, Mapping) else {}
 
 
 def _decide(family: Sequence[Part]) -> None:

@@ -37,7 +37,7 @@ _TOLD = re.compile(r".*/(?:site-packages|lib/python3\.\d+|(?=fracpool/))(.*)")  
 
 
 def without_folders(words: str) -> str:
-    """Text without the folders of the machine that it was written on, since records get published: /home/me/x is …/x."""
+    """Text without the folders of the machine that wrote it, since records get published: /home/me/x is …/x."""
 
     def shown(found: re.Match[str]) -> str:
         told = _TOLD.search(found[0])

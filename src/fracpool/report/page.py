@@ -162,6 +162,7 @@ def _left_out(results: Results) -> list[tuple[str, list[str]]]:
         told.append((f"From an earlier grid of {experiment.name}", older))
         without = [record.run_id for record in _without_predictions(results, experiment)]
         told.append((f"Without predictions in {experiment.name}: no comparison on the same test images", without))
+    told.append(("More than a report takes", [*results.beyond, *results.predictions.left_out]))
     told.append(("Set aside: damaged, foreign or of another version", results.problems))
     return [(words, cut(lines)) for words, lines in told if lines]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, cast
 
 from fracpool.records.plain_text import count, text
 from fracpool.settings import architecture, poolings
 from fracpool.settings.schema import Settings
+
+MOST_TOLD = 50  # settings in which variants of one label differ: a name has no room for more
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "", levels: int = 5) -> dict[str, Any]:
@@ -53,8 +56,15 @@ def _differing_keys(group: Sequence[Mapping[str, Any]]) -> list[str]:
     """Those that tell the settings apart; what is off in some and lacks a meaning in the others does not."""
     if len(group) == 1:
         return []
-    keys = dict.fromkeys(key for settings in group for key in settings)
-    return [key for key in keys if len(Counter(repr(settings.get(key) or None) for settings in group)) > 1]
+    values: dict[str, set[str]] = {}
+    times: Counter[str] = Counter()
+    for settings in group:
+        for key, value in settings.items():
+            values.setdefault(key, set()).add(repr(value or None))
+            times[key] += 1
+    lacking = {repr(None)}
+    telling = (key for key, seen in values.items() if len(seen if times[key] == len(group) else seen | lacking) > 1)
+    return list(islice(telling, MOST_TOLD))
 
 
 def _setting_text(key: str, value: Any) -> str:

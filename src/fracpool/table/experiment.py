@@ -11,7 +11,7 @@ from typing import Any
 from fracpool.records.plain_text import text
 from fracpool.records.record import RecordError, digest
 from fracpool.settings.names import distinct_names, flatten
-from fracpool.table.rows import checked_geometry
+from fracpool.table.rows import check_config, checked_geometry
 from fracpool.table.variant import Variant
 
 MOST_BYTES = 10**6  # of an experiment's file
@@ -82,6 +82,8 @@ def experiment_of(name: str, sweep: Mapping[str, Any]) -> Experiment:
             (text(v["variant_id"]), text(v["label"]), v["config"], checked_geometry(v.get("geometry") or {}))
             for v in variants
         ]
+        for _, _, config, _ in labelled:
+            check_config(config)
         names = distinct_names([(label, flatten(config)) for _, label, config, _ in labelled])
         return Experiment(
             name=text(name),

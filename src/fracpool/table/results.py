@@ -17,7 +17,9 @@ from fracpool.records.plain_text import text
 from fracpool.records.record import Record, RecordError
 from fracpool.records.store import Store
 from fracpool.settings.names import distinct_names, flatten
+from fracpool.table import limits
 from fracpool.table.experiment import Experiment, by_first_finding, experiment_of
+from fracpool.table.predictions import Predictions
 from fracpool.table.rows import all_columns, row, typed
 from fracpool.table.variant import Variant
 
@@ -36,18 +38,21 @@ class Results:
     runs: pd.DataFrame
     records: dict[str, Record]
     problems: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)  # what is left out, or cut, since it is more than a report takes
+    predictions: Predictions = field(default_factory=Predictions, repr=False)
     _by_variant: dict[str, dict[str, list[Record]]] = field(default_factory=dict, repr=False)
 
     def records_of(self, experiment: Experiment, variant: Variant) -> list[Record]:
         """The records of a variant's planned runs in an experiment."""
         if experiment.name not in self._by_variant:
-            index: dict[str, list[Record]] = {}
-            for run in experiment.planned:
-                if run in self.records:
-                    record = self.records[run]
-                    index.setdefault(text(record.data["variant_id"]), []).append(record)
-            self._by_variant[experiment.name] = index
+            records = (self.records[run] for run in experiment.planned if run in self.records)
+            self._by_variant[experiment.name] = limits.few_seeds(records, experiment.name, self.beyond)
         return self._by_variant[experiment.name].get(variant.id, [])
+
+    def tell_beyond(self, line: str) -> None:
+        """Keeps a line, once, on what is left out since it is more than a report takes."""
+        if line not in self.beyond:
+            self.beyond.append(line)
 
     def of(self, experiment: Experiment) -> pd.DataFrame:
         """The planned runs of an experiment that have a record."""
@@ -83,9 +88,11 @@ def read(root: Path) -> Results:
     experiments += _loose(runs, experiments, records)
     runs["experiment"] = _memberships(runs["run_id"], experiments)
     runs["variant"] = _names_over_all(runs, records)
+    beyond: list[str] = []
+    experiments = limits.within(experiments, beyond)
     prefix = f"{root}/"
     shown = [text(problem.replace(prefix, ""), 600) for problem in problems]
-    return Results(root, experiments, runs, records, shown)
+    return Results(root, experiments, runs, records, shown, beyond)
 
 
 def _loose(runs: pd.DataFrame, experiments: Iterable[Experiment], records: Mapping[str, Record]) -> list[Experiment]:

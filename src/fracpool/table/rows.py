@@ -21,7 +21,8 @@ COUNTS = (
     "repeats", "test_examples",
 )  # fmt: skip
 FORMS = ("averaged_accuracy", "even_accuracy")  # of test beside one pass; those of fewer averaged passes follow
-MOST_LAYERS = 10_000
+MOST_LAYERS = 1000
+MOST_GROUPS, LONGEST_SETTINGS = 500, 20_000  # of a config: lists and groups in it, and characters
 
 
 # ---- one record → one row ----
@@ -51,6 +52,7 @@ def typed(runs: pd.DataFrame) -> pd.DataFrame:
 def _unchecked_row(data: Mapping[str, Any]) -> dict[str, Any]:
     config, metrics, timings = data["config"], data["metrics"], data.get("timings") or {}
     geometry, about = checked_geometry(data["geometry"]), data.get("data") or {}
+    check_config(config)
     pool, model, budget = config["pool"], config.get("model") or {}, config.get("budget") or {}
     for part in (config, metrics, timings, about, pool, model, budget, data["files"]):
         if not isinstance(part, Mapping):
@@ -128,3 +130,18 @@ def checked_geometry(geometry: Any) -> Mapping[str, Any]:
         if not isinstance(layer.get("kind"), str):
             raise RecordError("a layer has no kind")
     return geometry
+
+
+def check_config(config: Any) -> None:
+    """Raises RecordError for a config that is none, or that holds more than a network's settings."""
+    if not isinstance(config, Mapping):
+        raise RecordError("config is no group of fields")
+    left: list[Any] = [config]
+    characters = 0
+    for node in left:  # which grows meanwhile
+        inner = list(node.values()) if isinstance(node, Mapping) else node
+        left += [value for value in inner if isinstance(value, Mapping | list)]
+        characters += sum(len(str(value)) for value in inner if not isinstance(value, Mapping | list))
+        characters += sum(map(len, node)) if isinstance(node, Mapping) else len(node)
+        if len(left) > MOST_GROUPS or characters > LONGEST_SETTINGS:
+            raise RecordError(f"config holds more than {LONGEST_SETTINGS} characters or {MOST_GROUPS} groups")

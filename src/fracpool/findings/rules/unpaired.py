@@ -16,6 +16,9 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant
 
+MOST_RANKED = 40  # variants
+MOST_RUN_PAIRS = 5000  # of all tasks
+
 # ---- scores of runs that are not paired ----
 
 
@@ -51,6 +54,8 @@ def ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
     part.claimed = f"place 1 of {len(variants)}"
     if len(variants) < 2:
         raise NotJudged("fewer than two variants to rank")
+    if len(variants) > MOST_RANKED:
+        raise NotJudged(f"{len(variants)} variants to rank, of {MOST_RANKED} at most; let variants select fewer")
     found = {variant.id: noted_scores(results, experiment, variant, spec, part) for variant in variants}
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
     part.numbers = {"n": len(seeds), "seeds": seeds, "first": first.name}
@@ -110,6 +115,9 @@ def improvement(results: Results, experiment: Experiment, spec: Mapping[str, Any
         "b": [b[t].name for t in sorted(a)],
     }
     need_seeds(part, fewest, "run", "of one of them")
+    pairs = sum(len(x) * len(y) for x, y in zip(runs_a, runs_b, strict=True))
+    if pairs > MOST_RUN_PAIRS:
+        raise NotJudged(f"{pairs} pairs of runs to compare, of {MOST_RUN_PAIRS} at most; let a and b select fewer")
     chance = statistics.probability_of_improvement(runs_a, runs_b)
     part.numbers |= {"improvement": chance.mean, "low": chance.low, "high": chance.high}
     part.seen = f"{100 * chance.mean:.0f} % [{100 * (chance.low or 0):.0f}, {100 * (chance.high or 0):.0f}]"

@@ -19,6 +19,7 @@ NAMES = (
     "answer", "-budget", "-classes", "-confusion", "-digits", "-final-size", "-gap", "-layers", "-map", "-passes",
     "-ranking", "-regions", "-sizes",
 )  # fmt: skip
+MOST_FIGURES = 100  # of experiments; those of the one that reaches it are all drawn
 EACH = (
     curves.budget_figure, curves.passes_figure, endings.final_size_figure, endings.map_figure, sizes.sizes_figure,
 )  # fmt: skip
@@ -45,8 +46,18 @@ def draw_all(results: Results, said: Answer, verdicts: Sequence[Finding]) -> Fig
             answer=[swaps.swap_figure(contrasts, said.averaged, said.sides)] if contrasts else [],
             pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
             gap=_present(gap.gap_figure(results, contrasts)) if said.sides.swapped else [],
-            experiments={e.name: _of_experiment(results, e, said, verdicts) for e in results.experiments},
+            experiments=_of_experiments(results, said, verdicts),
         )
+
+
+def _of_experiments(results: Results, said: Answer, verdicts: Sequence[Finding]) -> dict[str, list[Figure]]:
+    drawn: dict[str, list[Figure]] = {}
+    for experiment in results.experiments:
+        if sum(map(len, drawn.values())) >= MOST_FIGURES:
+            results.tell_beyond(f"{experiment.name or 'single runs'}: its figures are left out, beyond {MOST_FIGURES}")
+            continue
+        drawn[experiment.name] = _of_experiment(results, experiment, said, verdicts)
+    return drawn
 
 
 def _of_experiment(results: Results, experiment: Experiment, said: Answer, verdicts: Sequence[Finding]) -> list[Figure]:

@@ -22,6 +22,7 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 
 MOST_CLASSES = 20
+MOST_CHOICES = 2_000_000  # seeds × images of a pair
 SHADES = 6  # of a colour, in the figure of confusions
 DIGITS, COLUMNS = 12, 6  # of the figure of single images
 
@@ -83,7 +84,10 @@ def _pair(results: Results, experiment: Experiment, swap: Contrast, sides: Sides
     if labels.ndim != 1 or labels.size == 0 or labels.min() < 0 or labels.max() >= MOST_CLASSES:
         return None
     same = [s for s in both if all(np.array_equal(labels, of[s][0]) for of in (of_a, of_b))]
-    a, b = (np.array([of[seed][1] for seed in same]).astype(int) for of in (of_a, of_b))
+    same = same[: max(1, MOST_CHOICES // labels.size)]
+    if not same:
+        return None
+    a, b = (np.array([of[seed][1] for seed in same]) for of in (of_a, of_b))
     if min(a.min(), b.min()) < 0 or max(a.max(), b.max()) > labels.max():
         return None
     return Pair(swap, labels.astype(int), a, b, sides)

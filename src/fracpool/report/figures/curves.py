@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, network_names
 
+MOST_POINTS, MOST_PASSES = 200, 24  # of a curve
 MOST_POOLINGS = len(PALETTE) + 1  # each in its colour, max pooling in grey
 LEAST_ERROR = 0.02  # per cent: where the axis of accuracy ends
 Curve = Sequence[tuple[float, Estimate]]  # (training images seen, or test passes; accuracy over seeds)
@@ -128,7 +130,7 @@ def _line(axes: Axes, curve: Curve, look: Look) -> None:
 def _learning_curve(results: Results, experiment: Experiment, variant: Variant) -> Curve:
     """(training images seen, accuracy over seeds) after every epoch that all completed runs have."""
     points: list[tuple[float, Estimate]] = []
-    for rows in zip(*histories(results, experiment, variant).values(), strict=False):
+    for rows in evenly(list(zip(*histories(results, experiment, variant).values(), strict=False))):
         values = [accuracy for _, accuracy in rows if 0 <= accuracy <= 1]
         if values and rows[0][0] > 0:
             points.append((rows[0][0], statistics.share(values)))
@@ -140,7 +142,14 @@ def _passes_curve(results: Results, experiment: Experiment, variant: Variant) ->
     runs = [r for r in results.records_of(experiment, variant) if r.status == "completed"]
     by_run = [found for run in runs if (found := _by_passes(run))]
     shared = sorted(set.intersection(*map(set, by_run))) if by_run else []
-    return [(passes, statistics.share([run[passes] for run in by_run])) for passes in shared]
+    return [(passes, statistics.share([run[passes] for run in by_run])) for passes in evenly(shared, MOST_PASSES)]
+
+
+def evenly(items: Sequence[Any], most: int = MOST_POINTS) -> Sequence[Any]:
+    """At most so many of them, the first and the last among these."""
+    if len(items) <= most:
+        return items
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
 def _by_passes(record: Record) -> dict[int, float]:

@@ -21,6 +21,7 @@ from fracpool.findings.scores import WORDS, NotJudged, histories, scores, select
 from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import count, points
 from fracpool.report.figures import style
+from fracpool.report.figures.curves import evenly
 from fracpool.report.figures.style import INK, MARKERS, MOST_LINES, MUTED, PALETTE, PAPER, Figure
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
@@ -181,7 +182,7 @@ def _gaps(results: Results, experiment: Experiment, a: Variant, b: Variant) -> I
     seeds = sorted(seed for seed in of_a.keys() & of_b.keys() if of_a[seed] and of_b[seed])
     if not seeds:
         return
-    for rows in zip(*(zip(of_a[seed], of_b[seed], strict=False) for seed in seeds), strict=False):
+    for rows in evenly(list(zip(*(zip(of_a[seed], of_b[seed], strict=False) for seed in seeds), strict=False))):
         differences = [p - q for (_, p), (_, q) in rows if 0 <= p <= 1 and 0 <= q <= 1]
         if differences and rows[0][0][0] > 0:
             yield "test_accuracy", rows[0][0][0], statistics.difference(np.round(differences, 12))

@@ -13,6 +13,7 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, size_text
 
+MOST_MAPS = 60  # of a network
 ROW, STEP = 0.44, 1.9  # height of a row in inches, distance of two maps in rows
 
 
@@ -67,7 +68,7 @@ def _size_rows(experiment: Experiment) -> list[SizeRow]:
     rows: list[SizeRow] = []
     for variant in sorted(experiment.variants, key=lambda v: -len(v.sizes)):
         found = variant.sizes
-        if len(found) < 2:
+        if not 2 <= len(found) <= MOST_MAPS:
             continue
         pool = _short_pool(variant)
         pools = variant.settings.get("model.pools")
