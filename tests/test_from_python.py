@@ -1,6 +1,7 @@
 """`fracpool.train.main` as a function: in loops, in a notebook's process, in another Hydra application."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ from hydra.core.global_hydra import GlobalHydra
 
 from fracpool import train
 from fracpool.records.store import Store
+from fracpool.table import results
 
+ROOT = Path(__file__).parents[1]
 RUN = [*TINY, "pool=max"]
 
 
@@ -41,6 +44,33 @@ def test_a_failed_run_returns_1_and_says_where_its_traceback_is(train, folder, m
     assert result.code == 1
     assert result.err == "The traceback of the failed run is in its record; retry=failed runs it again.\n"
     assert "ZeroDivisionError" in result.out
+
+
+def test_what_searches_gets_the_record_of_each_run(folder, capfd):
+    """A search of one's own in two lines: the better of two, each trained once."""
+    tried = {width: train.run([*RUN, "budget.epochs=1", f"model.dense=[{width}]"]) for width in (4, 16, 4)}
+    best = min(tried, key=lambda width: tried[width].data["metrics"]["test_error"])
+    assert tried[best].data["config"]["model"]["dense"] == [best]
+    assert len(Store(folder / "results" / "mine").read().records) == 2
+    with pytest.raises(RuntimeError, match=r"no record of dataset=mnist5k pool.ratio=0.9 \(exit code 2\)"):
+        train.run(["dataset=mnist5k", "pool.ratio=0.9"])
+    with pytest.raises(RuntimeError, match="no record"):
+        train.run([*RUN, "plan=true"])
+    assert "pool.ratio=0.9: must be" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_optuna_searches_as_the_page_says(folder):
+    pytest.importorskip("optuna")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8"), re.DOTALL)
+    Path("tune.py").write_text(code.replace("n_trials=10", "n_trials=4"))
+    done = subprocess.run([sys.executable, "tune.py"], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    records = Store(folder / "results" / "tuning").read().records
+    assert len(records) == 4
+    assert all(record.data["config"]["dataset"]["held_out"] == 1000 for record in records)
+    best = min(records, key=lambda record: record.data["metrics"]["test_error"])
+    assert f"'ratio': {best.data['config']['pool']['ratio']:g}" in done.stdout.splitlines()[-1]
 
 
 def test_another_hydra_application_is_left_as_it_was(train, tmp_path):
@@ -146,3 +176,17 @@ def test_a_backend_that_comes_too_late_is_refused(train, monkeypatch):
     result = train(*RUN)
     assert result.code == 2
     assert result.err.startswith("KERAS_BACKEND=jax: this process has already loaded Keras with tensorflow;")
+
+
+def test_runs_under_other_variables_are_told_apart(train, folder, monkeypatch):
+    run = [*RUN, "budget.epochs=1"]
+    assert train(*run).code == 0
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")  # which TensorFlow reads as it is loaded: here it only names
+    assert train(*run).code == 0
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    assert "skipped" in train(*run).out
+    whole = results.read(folder / "results" / "mine")
+    assert sorted(whole.runs["variant"]) == [
+        "2 conv, max pool",
+        "2 conv, max pool, TF_ENABLE_ONEDNN_OPTS=0",
+    ]

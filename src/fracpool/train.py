@@ -20,6 +20,7 @@ from fracpool import command_line
 from fracpool.command_line import BAD_INPUT, DONE, READER_GONE, SOME_FAILED, STOPPED
 from fracpool.records.files import StorageError
 from fracpool.records.plain_text import text
+from fracpool.records.record import Record
 from fracpool.settings import config_files, field_help, users_modules
 from fracpool.settings.schema import register
 from fracpool.sweep import allowed_classes, hydra_state, job
@@ -71,6 +72,22 @@ def main(arguments: list[str] | None = None) -> int:
         sys.argv = before
         if not show_all:
             os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def run(arguments: list[str]) -> Record:
+    """The record of one run, carried out unless it is there: for what searches settings (docs/tuning.md).
+
+    Args:
+        arguments: As on the command line, without -m.
+
+    Raises:
+        RuntimeError: The run was refused or failed; the line on standard error says why.
+    """
+    with job.noting() as records:
+        code = main(arguments)
+    if code != DONE or not records:
+        raise RuntimeError(f"no record of {' '.join(arguments)} (exit code {code}); the line above says why")
+    return records[0]
 
 
 def command() -> int:

@@ -70,6 +70,8 @@ def _differing_keys(group: Sequence[Mapping[str, Any]]) -> list[str]:
 def _setting_text(key: str, value: Any) -> str:
     """A setting in words: "no dropout", "batch norm", "5 epochs", "mnist", "3×3 filters"."""
     name = key.rsplit(".", 1)[-1].replace("_", " ")
+    if key.startswith("variables."):  # of the shell
+        return f"{key.removeprefix('variables.')}={value}"
     if key.endswith(".name"):
         return str(value)
     if name == "train examples":

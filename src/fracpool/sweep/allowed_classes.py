@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from fracpool.settings.refusal import SettingsError
 from fracpool.sweep import config_bounds, known_fields, launchers, output_paths
 from fracpool.sweep.config_bounds import BoundedRepository, entries
+from fracpool.sweep.hydra_errors import SEARCHING
 
 LAUNCHERS = {needs.option: target for target, needs in launchers.LAUNCHERS.items()}
 SWEEPERS = {"fracpool": "hydra_plugins.fracpool_sweeper.FracpoolSweeper"}
@@ -111,7 +112,7 @@ def _check_entry(field: str, value: Any, literal: bool) -> None:
     if field == "hydra.launcher._target_":
         _require_option(field, value, "hydra/launcher", LAUNCHERS)
     elif field == "hydra.sweeper._target_":
-        _require_option(field, value, "hydra/sweeper", SWEEPERS)
+        _require_option(field, value, "hydra/sweeper", SWEEPERS, SEARCHING)
     elif field.startswith("hydra.callbacks.") and key == "_target_" and value in CALLBACKS:
         pass
     elif key == "_target_" or (logging and key == "()"):
@@ -136,6 +137,6 @@ def _check_taken(node: Any, field: str) -> None:
         raise SettingsError(f"{field}={node}: cannot be told before the run; write the value")
 
 
-def _require_option(field: str, value: Any, group: str, options: dict[str, str]) -> None:
+def _require_option(field: str, value: Any, group: str, options: dict[str, str], otherwise: str = "") -> None:
     if value not in options.values():
-        raise SettingsError(f"{field}={value}: is not in the registry; choose {group}={', '.join(options)}")
+        raise SettingsError(f"{field}={value}: is not in the registry; choose {group}={', '.join(options)}{otherwise}")

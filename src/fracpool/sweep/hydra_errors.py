@@ -13,6 +13,7 @@ from fracpool.records.files import StorageError
 from fracpool.settings.refusal import SettingsError, nearest, nearest_setting
 from fracpool.settings.schema import Settings
 
+SEARCHING = "; Optuna and others search from Python: docs/tuning.md"
 KINDS = {
     "Integer": "a whole number",
     "Float": "a number",
@@ -32,7 +33,8 @@ def one_line(error: BaseException) -> str | None:
             return f"{error.filename or 'a file'}: {error.strerror}; mend it and run the command again"
         case MissingConfigException() if error.missing_cfg_file and error.options is not None:
             group, _, name = error.missing_cfg_file.rpartition("/")
-            return f"{group}={name}: no such option; {nearest(name, error.options)}"
+            hint = SEARCHING if group == "hydra/sweeper" else ""
+            return f"{group}={name}: no such option; {nearest(name, error.options)}{hint}"
         case OverrideParseException():
             return f"{error.override}: cannot be read; write FIELD=VALUE or GROUP=OPTION, and quote spaces and brackets"
         case ConfigCompositionException() if isinstance(error.__cause__, OmegaConfBaseException):

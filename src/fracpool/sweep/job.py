@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
@@ -97,6 +97,20 @@ class Stop(BaseException):
         self.error = error
 
 
+_noted: list[Record] | None = None
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[Record]]:
+    """The records of single runs inside are handed over in the list, also those that were there before."""
+    global _noted
+    before, _noted = _noted, []
+    try:
+        yield _noted
+    finally:
+        _noted = before
+
+
 def job(config: DictConfig) -> list[Outcome]:
     """Hydra's task function: one run, or in a sweep those of several seeds that share a program."""
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -135,6 +149,9 @@ def _single(settings: Settings) -> None:
     if outcome.skipped:
         print(f"skipped, its record is there: {outcome.label}, seed {outcome.seed}{_accuracy(outcome)}")
     print(f"Record: {planned.store.folder(outcome.run_id)}")
+    record = planned.store.find(outcome.run_id)
+    if _noted is not None and record is not None:
+        _noted.append(record)
     if outcome.status == "failed":
         raise SweepFailed("The traceback of the failed run is in its record; retry=failed runs it again.")
 
