@@ -221,8 +221,8 @@ def test_bfloat16_computes_in_it_and_keeps_weights_in_float32():
     program = program_for(settings, network, Arrays(images, labels, images, labels))
     for model in (program.model, program.even):
         computed = {layer.name: layer.compute_dtype for layer in model.layers}
-        assert computed["conv1"] == computed["norm1"] == computed["whiten"] == "bfloat16"
-        assert computed["logits"] == computed["logits_scale"] == "float32"
+        assert computed["conv1"] == computed["norm1"] == computed["whiten_activation"] == "bfloat16"
+        assert computed["whiten"] == computed["logits"] == computed["logits_scale"] == "float32"
     assert {variable.dtype for variable in program.model.trainable_variables} == {"float32"}
     forget_program()
     import keras

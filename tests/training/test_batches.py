@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fracpool.settings import datasets
-from fracpool.settings.schema import DatasetSettings
+from fracpool.settings.schema import AugmentationSettings, DatasetSettings
+from fracpool.training.augmentation import Augmentation
 from fracpool.training.batches import order, training_batches
 
 SAMPLE = DatasetSettings("mnist5k")
@@ -55,3 +56,17 @@ def test_the_order_is_that_of_the_batches(backend):
 def test_tensorflow_keeps_the_order_that_committed_records_were_made_with(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     assert order(3, 1, 10).tolist() == [7, 1, 8, 5, 0, 9, 2, 3, 6, 4]
+
+
+def test_batches_have_the_images_as_their_epoch_has_them(backend):
+    """Moved and mirrored, across the end of an epoch too."""
+    arrays, chosen = datasets.load(SAMPLE), AugmentationSettings("random", 2)
+    made = islice(training_batches(arrays, 4000, 2500, chosen).of(5, 2), 3)
+    as_they_are = Augmentation(chosen, arrays.train_images)
+    parts = [(2, slice(2500)), (2, slice(2500, None)), (3, slice(2500))]
+    for (images, labels), (epoch, places) in zip(made, parts, strict=True):
+        numbers = order(5, epoch, 4000)[places]
+        assert np.asarray(labels).tolist() == arrays.train_labels[numbers].tolist()
+        found = np.round(np.asarray(images) * 255).astype(np.uint8)
+        assert np.array_equal(found, as_they_are.batch(numbers, 5, epoch))
+        assert not np.array_equal(found, arrays.train_images[numbers])
