@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fracpool import geometry, regions
+    from fracpool.pooling.averaging import average_predictions
     from fracpool.pooling.fractional_average import (
         FractionalAveragePooling1D,
         FractionalAveragePooling2D,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     )
     from fracpool.pooling.fractional_max import FractionalMaxPooling1D, FractionalMaxPooling2D, FractionalMaxPooling3D
     from fracpool.pooling.functions import fractional_max_pool, max_pool_regions
+    from fracpool.pooling.unpooling import max_unpool_regions
 
 __version__ = "0.1.0"
 __all__ = [
@@ -36,9 +38,11 @@ __all__ = [
     "FractionalMaxPooling2D",
     "FractionalMaxPooling3D",
     "__version__",
+    "average_predictions",
     "fractional_max_pool",
     "geometry",
     "max_pool_regions",
+    "max_unpool_regions",
     "regions",
 ]
 _MODULES = {"geometry", "regions"}

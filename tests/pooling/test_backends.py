@@ -17,11 +17,13 @@ pytestmark = pytest.mark.slow  # each starts a process with another backend
 
 TESTS = Path(__file__).parents[1]
 PLACES = (
+    "pooling/test_averaging.py",
     "pooling/test_backends_each.py",
     "pooling/test_pool_layers.py",
     "pooling/test_ranks.py",
     "pooling/test_still_regions.py",
     "pooling/test_streams.py",
+    "pooling/test_unpooling.py",
     "training/test_distortion.py",
     "training/test_recipe.py",
 )

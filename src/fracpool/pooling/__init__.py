@@ -12,8 +12,10 @@ from typing import Any
 _HOME = {
     **{f"FractionalAveragePooling{rank}D": "fractional_average" for rank in (1, 2, 3)},
     **{f"FractionalMaxPooling{rank}D": "fractional_max" for rank in (1, 2, 3)},
+    "average_predictions": "averaging",
     "fractional_max_pool": "functions",
     "max_pool_regions": "functions",
+    "max_unpool_regions": "unpooling",
 }
 __all__ = list(_HOME)
 

@@ -164,6 +164,38 @@ def starts(name: str, values: np.ndarray, size: int, width: int) -> None:
         raise ValueError(f"{name}={_short(values)}: must not decrease from one value to the next")
 
 
+def unpooled_sizes(output_shape: Any, value: Any) -> tuple[int, ...]:
+    """The sizes of the maps from them, or from the whole shape (batch, *sizes, channels), for pooled values."""
+    rank = len(value.shape) - 2
+    given = tuple(output_shape)
+    sizes = given[1:-1] if len(given) == rank + 2 else given
+    ends = [(given[place], value.shape[place]) for place in (0, -1)] if len(given) == rank + 2 else []
+    fits = all(not (_is_whole(a) and _is_whole(b)) or a == b for a, b in ends)
+    if len(sizes) != rank or not all(_is_whole(size) and size >= 1 for size in sizes) or not fits:
+        raise ValueError(
+            f"output_shape={given!r}: must be the sizes of the maps, ({', '.join(AXES[rank])}), or the whole shape, with "
+            f"batch and channels of value, {tuple(value.shape)}"
+        )
+    return tuple(map(int, sizes))
+
+
+def indices_form(indices: Any, value: Any) -> None:
+    """Shape and dtype of the indices of maxima."""
+    dtype = keras.backend.standardize_dtype(indices.dtype)
+    if not dtype.startswith(("int", "uint")):
+        raise ValueError(f"indices has dtype {dtype}: must be an integer type")
+    same = all(a == b for a, b in zip(indices.shape, value.shape, strict=False) if _is_whole(a) and _is_whole(b))
+    if len(indices.shape) != len(value.shape) or not same:
+        raise ValueError(f"indices has shape {tuple(indices.shape)}: must be that of value, {tuple(value.shape)}")
+
+
+def indices_within(indices: np.ndarray | None, cells: int) -> None:
+    """Whether indices whose values are known lie in maps of so many cells."""
+    if indices is not None and indices.size and not 0 <= indices.min() <= indices.max() < cells:
+        wrong = indices.min() if indices.min() < 0 else indices.max()
+        raise ValueError(f"indices holds {wrong}: must be from 0 to the last cell of output_shape, {cells - 1}")
+
+
 def _first(values: np.ndarray, where: np.ndarray) -> Any:
     return values[where].flat[0]
 
