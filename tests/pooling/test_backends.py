@@ -68,6 +68,42 @@ slope = jax.grad(lambda x: (fracpool.max_pool_regions(x, many[2], cols) ** 2).su
 assert np.allclose(traced_slope(x[0], many[2]), slope(x[0]))
 """
 
+FORWARD = """
+import jax, numpy as np
+import fracpool
+from jax.test_util import check_grads
+
+jax.config.update("jax_enable_x64", True)
+x = np.random.default_rng(0).permutation(2 * 7 * 6 * 2).reshape(2, 7, 6, 2) / 50  # apart: no maximum changes hands
+rows, cols = np.array([0, 2, 3, 5, 7]), np.array([0, 1, 3, 4, 6])
+even = fracpool.FractionalMaxPooling2D(1.4, inference="even", dtype="float64")
+for pool in (
+    lambda x: fracpool.max_pool_regions(x, rows, cols),
+    lambda x: fracpool.max_pool_regions(x, rows, cols, overlapping=True),
+    lambda x: fracpool.fractional_max_pool(x, 1.4, seed=3)[0],
+    even,
+):
+    check_grads(pool, (x,), order=3, modes=("fwd", "rev"), eps=1e-4)
+
+    def cube(x):
+        return (pool(x) ** 3).sum()
+
+    hessian = jax.hessian(cube)(x)
+    assert np.abs(hessian).max() > 1
+    for other in (jax.jacrev(jax.jacrev(cube)), jax.jacfwd(jax.jacfwd(cube)), jax.jit(jax.hessian(cube))):
+        assert np.allclose(other(x), hessian)
+    both = jax.vmap(jax.hessian(cube))(np.stack([x, -x]))
+    assert np.allclose(both[1], jax.hessian(cube)(-x))
+    tangent = np.ones_like(x)
+    assert np.allclose(jax.jvp(cube, (x,), (tangent,))[1], jax.grad(cube)(x).sum())
+    many = np.stack([[x, 2 * x], [3 * x, 4 * x]])
+    assert np.allclose(jax.vmap(jax.vmap(jax.grad(cube)))(many)[1, 0], jax.grad(cube)(3 * x))
+many = np.stack([rows, [0, 1, 2, 6, 7]])  # each its own boundaries, which only the program knows
+slope = jax.grad(lambda x, rows: (fracpool.max_pool_regions(x, rows, cols) ** 2).sum())
+each = [slope(x, one) for one in many]
+assert np.allclose(jax.vmap(slope, in_axes=(None, 0))(x, many), np.stack(each))
+"""
+
 PARALLEL = """
 import os
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
@@ -134,6 +170,10 @@ def test_everything(backend):
 
 def test_jax_transformations():
     run("jax", "-c", JAX)
+
+
+def test_jax_forward_mode_and_hessians():
+    run("jax", "-c", FORWARD)
 
 
 def test_on_jax_two_devices_with_parts_of_each_batch_train_as_one_does():

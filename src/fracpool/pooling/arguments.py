@@ -173,8 +173,8 @@ def unpooled_sizes(output_shape: Any, value: Any) -> tuple[int, ...]:
     fits = all(not (_is_whole(a) and _is_whole(b)) or a == b for a, b in ends)
     if len(sizes) != rank or not all(_is_whole(size) and size >= 1 for size in sizes) or not fits:
         raise ValueError(
-            f"output_shape={given!r}: must be the sizes of the maps, ({', '.join(AXES[rank])}), or the whole shape, with "
-            f"batch and channels of value, {tuple(value.shape)}"
+            f"output_shape={given!r}: must be the sizes of the maps, ({', '.join(AXES[rank])}), or the whole shape, "
+            f"with batch and channels of value, {tuple(value.shape)}"
         )
     return tuple(map(int, sizes))
 

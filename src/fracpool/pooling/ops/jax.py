@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from fracpool.pooling.ops import windows as cells
 from fracpool.pooling.ops.windows import Regions, Windows
@@ -24,66 +26,91 @@ def untransformed(function: Any) -> Any:
     return function
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
 def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """The largest value of each window, with first and higher gradients with respect to x."""
+    """The largest value of each window, with first and higher derivatives by x, forward and backward."""
     return _largest(x, regions, windows)
 
 
-def _pool_forward(x: Tensor, regions: Regions, windows: Windows) -> Any:
-    y = _largest(x, regions, windows)
-    code = _codes(x, regions, windows)
-    return y, (code, regions, _Size(x))
+@pool.defjvp
+def _pool_and_derivative(windows: Windows, given: Any, moved: Any) -> Any:
+    x, regions = given
+    code = _codes(jax.lax.stop_gradient(x), regions, windows)
+    return pool(x, regions, windows), _pick.bind(moved[0], code, *regions, windows=windows, maps=())
 
 
-def _pool_backward(windows: Windows, saved: Any, dy: Tensor) -> Any:
-    code, regions, size = saved
-    return _spread(dy, code, regions, windows, size), None
+# `pick` and `spread` at a given code: linear in their first argument, and each the other's transpose. They are
+# primitives, since a function with a gradient of its own (`jax.custom_vjp`) has no forward mode. `maps` tells for each
+# `jax.vmap` around them, the innermost first, which of the regions are mapped; the other arguments are.
 
 
-pool.defvjp(_pool_forward, _pool_backward)
+def _pick_over(x: Tensor, code: Tensor, *regions: Tensor, windows: Windows, maps: Any) -> Tensor:
+    return _over(maps, lambda x, code, *regions: cells.pick(x, code, regions, windows))(x, code, *regions)
 
 
-@jax.tree_util.register_static
-class _Size(tuple):
-    """The sizes of x between batch and channels, kept out of tracing."""
-
-    def __new__(cls, x: Tensor) -> _Size:
-        return super().__new__(cls, x.shape[1:-1])
+def _spread_over(
+    y: Tensor, code: Tensor, *regions: Tensor, windows: Windows, sizes: tuple[int, ...], maps: Any
+) -> Tensor:
+    return _over(maps, lambda y, code, *regions: cells.spread(y, code, regions, windows, sizes))(y, code, *regions)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    return _compiled_pick(x, code, regions, windows)
+def _over(maps: tuple[tuple[bool, ...], ...], function: Any) -> Any:
+    for mapped in maps:
+        function = jax.vmap(function, in_axes=(0, 0, *[0 if one else None for one in mapped]))
+    return function
 
 
-def _pick_forward(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Any:
-    return _pick(x, code, regions, windows), (code, regions, _Size(x))
+def _pick_transposed(dy: Any, x: Any, code: Tensor, *regions: Tensor, windows: Windows, maps: Any) -> list[Any]:
+    if isinstance(dy, ad.Zero):
+        return [ad.Zero(x.aval), None, *[None] * len(regions)]
+    sizes = x.aval.shape[len(maps) + 1 : -1]
+    dx = _spread.bind(dy, code, *regions, windows=windows, sizes=sizes, maps=maps)
+    return [dx, None, *[None] * len(regions)]
 
 
-def _pick_backward(windows: Windows, saved: Any, dy: Tensor) -> Any:
-    code, regions, size = saved
-    return _spread(dy, code, regions, windows, size), None, None
+def _spread_transposed(
+    dx: Any, y: Any, code: Tensor, *regions: Tensor, windows: Windows, sizes: Any, maps: Any
+) -> list[Any]:
+    if isinstance(dx, ad.Zero):
+        return [ad.Zero(y.aval), None, *[None] * len(regions)]
+    return [_pick.bind(dx, code, *regions, windows=windows, maps=maps), None, *[None] * len(regions)]
 
 
-_pick.defvjp(_pick_forward, _pick_backward)
+def _linear(name: str, function: Any, transposed: Any, static: tuple[str, ...]) -> Primitive:
+    """A primitive, linear in its first argument, of a function over maps."""
+    primitive = Primitive(name)
+    primitive.def_impl(jax.jit(function, static_argnames=static))
+
+    def shape(*given: Any, **options: Any) -> Any:
+        result = jax.eval_shape(partial(function, **options), *given)
+        return jax.core.ShapedArray(result.shape, result.dtype)
+
+    def moved(given: Any, tangents: Any, **options: Any) -> Any:
+        y = primitive.bind(*given, **options)
+        if isinstance(tangents[0], ad.Zero):
+            return y, ad.Zero(jax.typeof(y).to_tangent_aval())
+        return y, primitive.bind(tangents[0], *given[1:], **options)
+
+    def mapped(given: Any, axes: Any, *, maps: Any, **options: Any) -> Any:
+        count = next(one.shape[axis] for one, axis in zip(given, axes, strict=True) if axis is not None)
+        value, code = (batching.bdim_at_front(one, axis, count) for one, axis in zip(given[:2], axes[:2], strict=True))
+        regions = [
+            one if axis is None else jax.numpy.moveaxis(one, axis, 0)
+            for one, axis in zip(given[2:], axes[2:], strict=True)
+        ]
+        flags = tuple(axis is not None for axis in axes[2:])
+        return primitive.bind(value, code, *regions, maps=(*maps, flags), **options), 0
+
+    primitive.def_abstract_eval(shape)
+    ad.primitive_jvps[primitive] = moved
+    ad.primitive_transposes[primitive] = transposed
+    batching.primitive_batchers[primitive] = mapped
+    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    return primitive
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, size: _Size) -> Tensor:
-    return _compiled_spread(y, code, regions, windows, size)
-
-
-def _spread_forward(y: Tensor, code: Tensor, regions: Regions, windows: Windows, size: _Size) -> Any:
-    return _spread(y, code, regions, windows, size), (code, regions)
-
-
-def _spread_backward(windows: Windows, size: _Size, saved: Any, dx: Tensor) -> Any:
-    code, regions = saved
-    return _pick(dx, code, regions, windows), None, None
-
-
-_spread.defvjp(_spread_forward, _spread_backward)
+_pick = _linear("fractional_pick", _pick_over, _pick_transposed, ("windows", "maps"))
+_spread = _linear("fractional_spread", _spread_over, _spread_transposed, ("windows", "sizes", "maps"))
 
 
 @partial(jax.jit, static_argnums=2)
@@ -98,8 +125,6 @@ def _codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 
 
 winners = jax.jit(cells.winners, static_argnums=2)
-_compiled_pick = jax.jit(cells.pick, static_argnums=3)
-_compiled_spread = jax.jit(cells.spread, static_argnums=(3, 4))
 
 
 def concrete(value: Any) -> np.ndarray | None:
