@@ -157,3 +157,13 @@ def test_a_selector_may_name_what_a_record_leaves_out_since_it_is_usual():
     assert findings_schema.matches({"pool.kind": "max"}, {"pool.kind": "max", "precision": "float32", "views": None})
     assert not findings_schema.matches({"precision": "mixed_bfloat16"}, {"precision": "float32"})
     assert not findings_schema.matches({"pool.kind": "max"}, {"views": "flip"})
+
+
+def test_a_point_that_cannot_be_may_be_left_out(train):
+    """Graham's network takes a rate for each of its layers, and the grid has all lists with all depths."""
+    grid = ["-m", "model=graham", "dataset=mnist5k", "pool=fmp", "pool.ratio=1.5", "plan=true", "model.conv_layers=5,6"]
+    grid += ["model.dropout_ramp=[0,0,0,0,0,0.1,0.2],[0,0,0,0,0,0,0.1,0.2]"]
+    assert "must be [] or 7 rates" in train(*grid).err
+    rest = "{model.conv_layers:5,model.dropout_ramp:[[0,0,0,0,0,0,0.1,0.2]]}"
+    rest += ",{model.conv_layers:6,model.dropout_ramp:[[0,0,0,0,0,0.1,0.2]]}"
+    assert "2 runs of 2 variants" in train(*grid, f"experiment.leave_out=[{rest}]").out

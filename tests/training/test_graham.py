@@ -144,7 +144,7 @@ def test_every_pool_of_the_network_has_the_ratio_of_its_place():
         ({"dropout_ramp": [0.5]}, {}, r"model\.dropout_ramp=\[0\.5\]: must be \[\] or 8 rates"),
         ({"dropout_ramp": [*RAMP[:-1], 1.0]}, {}, r"model\.dropout_ramp=.*: must be rates from 0 to below 1"),
         ({"k": None}, {}, r"model\.dropout_ramp=.*: must be \[\] without model\.k"),
-        ({}, {"kind": "max"}, r"pool=max: must be one of fmp, fractional_average with model\.k"),
+        ({}, {"kind": "mixed"}, r"pool=mixed: must be one of fmp, fractional_average, max, average with model\.k"),
     ],
     ids=str,
 )
@@ -236,3 +236,20 @@ def test_the_convolution_is_that_of_keras(side, padding):
         assert outputs.shape == layer.compute_output_shape(images.shape)
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_his_earlier_network_pools_by_two():
+    """(53nC2−MP2)4−C2−C1 takes 47×47 and has as many multiply-accumulates as (32nC2−FMP√2)6−C2−C1."""
+    from fracpool.settings import architecture
+    from fracpool.settings.schema import ModelSettings, PoolSettings
+
+    def network(k: int, depth: int, pool: PoolSettings) -> architecture.Network:
+        model = ModelSettings(k=k, conv_layers=depth, kernel=2, activation="leaky_relu", dense=[], batch_norm=True)
+        assert architecture.notation(model, pool).endswith(f"){depth}−C2−C1")
+        return architecture.network(model, pool, (28, 28, 1), 10)
+
+    fmp = PoolSettings("fmp", 2**0.5, pseudo_random=True, overlapping=False, window=2, regions_per="sample")
+    his, control = network(32, 6, fmp), network(53, 4, PoolSettings("max"))
+    assert [layer.height for layer in control.layers if layer.kind in ("pad", "pool")] == [47, 23, 11, 5, 2]
+    assert control.macs == pytest.approx(his.macs, rel=0.01)
+    assert control.parameters == pytest.approx(his.parameters, rel=0.05)

@@ -145,19 +145,24 @@ def block_widths(widths: Sequence[int]) -> str:
 
 
 def notation(model: ModelSettings, pool: PoolSettings) -> str:
-    """Graham's network as he writes it: (32nC2−FMP√2)6−C2−C1."""
+    """Graham's network as he writes it: (32nC2−FMP√2)6−C2−C1; with max pooling (60nC2−MP2)4−C2−C1."""
     roots = {2 ** (1 / 2): "√2", 2 ** (1 / 3): "∛2"}
-    ratio = next((root for value, root in roots.items() if abs(value - (pool.ratio or 0)) < 1e-6), f"{pool.ratio:.4g}")
-    word = "FMP" if pool.kind == "fmp" else "FAP"
+    alpha = _graham_ratio(pool)
+    ratio = next((root for value, root in roots.items() if abs(value - alpha) < 1e-6), f"{alpha:.4g}")
+    word = {"fmp": "FMP", "fractional_average": "FAP", "max": "MP", "average": "AP"}[pool.kind]
     return f"({model.k}nC{model.kernel}−{word}{ratio}){model.conv_layers}−C{model.kernel}−C1"
+
+
+def _graham_ratio(pool: PoolSettings) -> float:
+    """Of the pools of Graham's network: α, or 2 for poolings over 2×2 windows, which his earlier networks have."""
+    return poolings.HALVING if pool.ratio is None else pool.ratio
 
 
 def pool_at(model: ModelSettings, pool: PoolSettings, number: int) -> PoolSettings:
     """The settings of pool `number`, from 1. In Graham's network its ratio is one that gives just the size of the
     chain: the floor of size / α does not."""
-    if model.k is None:
+    if model.k is None or pool.ratio is None:
         return pool
-    assert pool.ratio is not None
     before, after = graham_chain(pool.ratio, model.conv_layers, model.kernel)[number - 1]
     return replace(pool, ratio=layer_ratio(before, after))
 
@@ -170,11 +175,11 @@ def dropout_rate(model: ModelSettings, number: int) -> float:
 def _padded_side(model: ModelSettings, pool: PoolSettings, image: int) -> int | None:
     """What the image is padded to with zeros, or None. Graham's networks start from the size that ends at 1×1."""
     if model.k is not None:
-        assert pool.ratio is not None
-        side = graham_input(pool.ratio, model.conv_layers, model.kernel)
+        alpha = _graham_ratio(pool)
+        side = graham_input(alpha, model.conv_layers, model.kernel)
         if side < image:
             raise ImpossibleNetwork(
-                f"model.conv_layers={model.conv_layers}: Graham's network of ratio {pool.ratio:.4g} takes "
+                f"model.conv_layers={model.conv_layers}: Graham's network of ratio {alpha:.4g} takes "
                 f"{side}×{side}, less than the image's {image}; use more layers or a larger pool.ratio"
             )
         return side

@@ -50,10 +50,7 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
         sweep those are set aside (`pool=max,fmp pool.ratio=1.4,1.47` trains max pool once); a single run
         that names one is refused.
     """
-    plain = OmegaConf.masked_copy(config, [f.name for f in fields(Settings)])
-    typed = OmegaConf.merge(OmegaConf.structured(Settings), plain)
-    settings = cast(Settings, OmegaConf.to_object(typed))
-    ignored = _drop_foreign_pool_fields(settings.pool, sweep)
+    settings, ignored = unchecked(config, sweep)
     check(settings)
     settings.results_dir = str(expanded("results_dir", settings.results_dir))
     if not settings.model.batch_norm:  # what has no effect makes no other run
@@ -64,6 +61,14 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     if settings.pool.match is not None:
         settings.pool.match, settings.pool.ratio = None, poolings.HALVING
     return settings, ignored
+
+
+def unchecked(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
+    """The same, of values that have their types but may be out of their range."""
+    plain = OmegaConf.masked_copy(config, [f.name for f in fields(Settings)])
+    typed = OmegaConf.merge(OmegaConf.structured(Settings), plain)
+    settings = cast(Settings, OmegaConf.to_object(typed))
+    return settings, _drop_foreign_pool_fields(settings.pool, sweep)
 
 
 def _drop_foreign_pool_fields(pool: PoolSettings, sweep: bool) -> list[str]:
@@ -186,10 +191,11 @@ def test_views(settings: Settings) -> int:
 
 
 def _check_graham(model: ModelSettings, pool: PoolSettings) -> None:
-    """What Graham's network, (kn C2 − FMP α)l − C2 − C1, takes: l is model.conv_layers, α pool.ratio."""
+    """What Graham's network, (kn C2 − FMP α)l − C2 − C1, takes: l is model.conv_layers, α pool.ratio; his earlier ones
+    have 2×2 max pools (Graham, Spatially-sparse convolutional neural networks, arXiv 1409.6070)."""
     require(model.k is not None and 1 <= model.k <= 4096, "model.k", model.k, "a whole number from 1 to 4096")
-    fractional = [kind for kind, pooling in POOLINGS.items() if "ratio" in pooling.settings]
-    require(pool.kind in fractional, "pool", pool.kind, f"{one_of(fractional)} with model.k: Graham's networks")
+    kinds = [*(kind for kind, pooling in POOLINGS.items() if "ratio" in pooling.settings), "max", "average"]
+    require(pool.kind in kinds, "pool", pool.kind, f"{one_of(kinds)} with model.k: Graham's networks")
     require(model.kernel >= 2, "model.kernel", model.kernel, "at least 2 with model.k; Graham's is 2")
     for name in ("pools", "pad_to"):  # a pool after each of the l convolutions; the input's size follows from l and α
         require(getattr(model, name) is None, f"model.{name}", getattr(model, name), "null with model.k")

@@ -97,10 +97,10 @@ def label(settings: Settings) -> str:
         return f"gradient of {pool}"
     model = settings.model
     if model.k is not None:
-        mode = pool.partition(f"{settings.pool.ratio:.4g} ")[2]
+        mode = [] if settings.pool.ratio is None else [pool.partition(f"{settings.pool.ratio:.4g} ")[2]]
         norm = ["batch norm"] if model.batch_norm else []
         dropout = [f"dropout to {max(model.dropout_ramp):g}"] if any(model.dropout_ramp) else []
-        return ", ".join([architecture.notation(model, settings.pool), mode, *norm, *dropout, *_of_training(settings)])
+        return ", ".join([architecture.notation(model, settings.pool), *mode, *norm, *dropout, *_of_training(settings)])
     if model.widths:
         pools = "" if model.pools == len(model.widths) else f"{model.conv_layers} × "
         return ", ".join([architecture.block_widths(model.widths), f"{pools}{pool}", *_of_training(settings)])

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fracpool.records.store import Store
 from fracpool.settings import datasets, findings_schema, identity
-from fracpool.settings.check import from_config
+from fracpool.settings.check import from_config, unchecked
 from fracpool.settings.config_files import override_value
 from fracpool.settings.names import distinct_names, flatten, label
 from fracpool.settings.refusal import ImpossibleNetwork, SettingsError, nearest
@@ -193,7 +193,12 @@ def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tu
             yield replace(known[without_seed], seed=seed), overrides
             continue
         config = composer.compose(point)
-        settings, _ = from_config(config, sweep=True)
+        try:
+            settings, _ = from_config(config, sweep=True)
+        except SettingsError:
+            if _is_left_out(unchecked(config, sweep=True)[0]):
+                continue  # a point that cannot be is one that nobody wants
+            raise
         refuse_others(settings)
         interpolated = list(interpolations.overrides(config))
         if not interpolated:
