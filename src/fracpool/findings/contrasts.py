@@ -105,7 +105,7 @@ def contrasts_of_parts(results: Results, experiment: Experiment, parts: Sequence
         except (KeyError, NotJudged, TypeError):
             continue
         told_by_budget = metric == "test_accuracy"
-        title = text(part.get("title") or a.name)
+        title = text(part.get("title") or f"{a.name} against {b.name}")
         found += _contrast(results, experiment, title, a, b, (metric, metric), told_by_budget)
     return _told_apart(found)
 

@@ -121,6 +121,8 @@ def _paired(
     results: Results, experiment: Experiment, a: Variant, b: Variant, spec: Mapping[str, Any], part: Part
 ) -> np.ndarray | None:
     """Differences a − b of the seeds that both have; None (and the part says why) if they are too few."""
+    if not spec.get("title"):
+        part.title = f"{a.name} against {b.name}"
     need_runs(experiment)
     at, metric = spec.get("at", "end"), str(spec.get("metric", "test_accuracy"))
     metric_b = str(spec.get("metric_b", metric))
