@@ -32,6 +32,24 @@ class Composed(keras.layers.Layer):
     def call(self, images):
         return keras.ops.max_pool(images * keras.ops.sigmoid(self.gate(images)), 2)
 
+class Hidden(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.forget = keras.layers.Dropout(0.5)
+    def call(self, images): return keras.ops.max_pool(self.forget(images), 2)
+
+class Open(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator(0)
+        self.gate = keras.layers.Dense(1)
+    def call(self, images):
+        kept = keras.random.dropout(images, 0.5, seed=self.seed_generator)
+        return keras.ops.max_pool(kept * self.gate(images), 2)
+
+def flat(images): return keras.ops.mean(images, axis=(1, 2))
+def one_channel(images): return keras.ops.max_pool(images, 2)[..., :1]
+
 def plain(images): return keras.ops.max_pool(images, 2)
 def told(images): return keras.ops.max_pool(images, 2)
 told.multiply_accumulates = lambda shape: 7
@@ -118,6 +136,20 @@ def test_weights_are_counted_and_operations_as_the_layer_declares(pool_of, name,
 def test_a_wrong_declaration_gets_one_line(pool_of):
     with pytest.raises(SettingsError, match=r"layers_of_mine.wrong: its multiply_accumulates.* returns -1.5; it must"):
         architecture.network(SMALL, pool_of("wrong"), (28, 28, 1), 10)
+
+
+def test_chance_that_no_seed_reaches_is_refused(pool_of):
+    with pytest.raises(SettingsError, match=r"layers_of_mine.Hidden: an inner layer of it draws at random"):
+        architecture.network(SMALL, pool_of("Hidden"), (28, 28, 1), 10)
+    chance = pool_of("Open")
+    chance.stochastic = True
+    assert architecture.network(SMALL, chance, (28, 28, 1), 10).final.channels == 8
+
+
+@pytest.mark.parametrize("name", ["flat", "one_channel"])
+def test_a_pooling_that_gives_no_map_of_as_many_channels_is_refused(pool_of, name):
+    with pytest.raises(SettingsError, match=rf"layers_of_mine.{name}: makes .* with as many channels"):
+        architecture.network(SMALL, pool_of(name), (28, 28, 1), 10)
 
 
 def test_a_run_with_any_weights_is_trained_and_its_cost_shown(pool_of, train, folder):

@@ -44,6 +44,7 @@ def _measure(pool: PoolSettings, shape: Shape) -> _Measured:
     if key not in _measured:
         layer = _layer(pool, "pool", 0)
         side = _pooled(pool, layer, shape)
+        _refuse_hidden_chance(pool, layer)
         _measured[key] = _Measured(side, layer.count_params(), _declared(pool, made, layer, shape))
     return _measured[key]
 
@@ -51,13 +52,32 @@ def _measure(pool: PoolSettings, shape: Shape) -> _Measured:
 def _pooled(pool: PoolSettings, layer: Any, shape: Shape) -> int:
     import keras
 
-    from fracpool.settings.refusal import ImpossibleNetwork
+    from fracpool.settings.refusal import ImpossibleNetwork, SettingsError
 
     try:
-        return int(layer(keras.Input(shape)).shape[1])
+        pooled = layer(keras.Input(shape)).shape
     except Exception as error:  # whatever a user's layer raises; Keras' refuse a map that is too small for them
         what = f"does not pool a map of {shape[0]}×{shape[1]} ({type(error).__name__}: {_reason(error)})"
         raise ImpossibleNetwork(f"pool.layer={pool.layer}: {what}") from error
+    if len(pooled) != 4 or pooled[3] != shape[2]:
+        raise SettingsError(
+            f"pool.layer={pool.layer}: makes {pooled[1:]} of a map of {shape}; a pooling gives (height, width, "
+            f"channels) with as many channels"
+        )
+    return int(pooled[1])
+
+
+def _refuse_hidden_chance(pool: PoolSettings, layer: Any) -> None:
+    """A generator within an inner layer would start anywhere: runs could not be repeated, nor go on bit for bit."""
+    from fracpool.settings.refusal import SettingsError
+
+    own = getattr(layer, "seed_generator", None)
+    known = {id(variable) for variable in layer.weights} | ({id(own.state)} if own is not None else set())
+    if any(id(variable) not in known for variable in layer.variables):
+        raise SettingsError(
+            f"pool.layer={pool.layer}: an inner layer of it draws at random by a generator of its own; draw in the "
+            f"layer itself, by a keras.random.SeedGenerator that is its seed_generator (see docs/pooling.md)"
+        )
 
 
 def _declared(pool: PoolSettings, made: Any, layer: Any, shape: Shape) -> int | None:
