@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, hears_ctrl_c
 
 from fracpool.sweep import hydra_errors
 
@@ -336,3 +336,30 @@ def test_a_reader_who_has_read_enough_is_no_error(folder):
     command = f"{sys.executable} -m fracpool.train -m +experiment=mnist_swap dataset=mnist5k plan=true | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
     assert (done.stderr, len(done.stdout.splitlines())) == ("", 1)
+
+
+DEAF = """
+import gc, os, signal, sys, time
+from fracpool.command_line import listen
+listen()
+def collected(phase, info):
+    gc.callbacks.remove(collected)
+    os.kill(os.getpid(), signal.{signal})
+    for _ in range(1000):  # the signal is heard here, where Python drops what is raised
+        pass
+gc.callbacks.append(collected)
+try:
+    gc.collect()
+    for _ in range(50):
+        time.sleep(0.1)
+    print("not heard")
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_is_heard_while_garbage_is_collected(name):
+    code = DEAF.replace("{signal}", name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=hears_ctrl_c)
+    assert (done.stdout, done.stderr, done.returncode) == ("heard\n", "", 0)

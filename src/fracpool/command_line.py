@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import ctypes
 import importlib.util
 import io
 import os
@@ -19,7 +20,10 @@ import threading
 import unicodedata
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 # Exit codes: done, some runs failed, bad input, stopped, and whoever read the output has read enough.
 DONE, SOME_FAILED, BAD_INPUT, STOPPED, READER_GONE = 0, 1, 2, 130, 141
@@ -66,12 +70,24 @@ def listen() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    sys.unraisablehook = _raise_again
     signal.set_wakeup_fd(speaker, warn_on_full_buffer=False)
     threading.Thread(target=_count, args=(listener,), daemon=True).start()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _raise_again(ignored: UnraisableHookArgs) -> None:
+    """Python drops what is raised in a callback of its garbage collector, as JAX has one: a signal that came just then
+    is raised once more, a moment later."""
+    if ignored.exc_type is KeyboardInterrupt:
+        main = ctypes.c_ulong(threading.main_thread().ident or 0)
+        again = (main, ctypes.py_object(KeyboardInterrupt))
+        threading.Timer(0.01, ctypes.pythonapi.PyThreadState_SetAsyncExc, again).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _count(listener: int) -> None:
