@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -177,3 +178,16 @@ def test_ray_gives_the_table_of_a_serial_sweep_though_a_worker_is_killed(
     assert _table(cluster) == serial_table
     resumed = {record.run_id: record.data["resumed_at_epoch"] for record in Store(results).read().records}
     assert resumed[run] > 0, resumed
+
+
+def test_a_worker_can_take_over_hydras_registry_of_sources():
+    """Joblib, submitit and Ray hand Hydra's state to their workers, where Hydra then registers its own sources."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.sources_registry import SourcesRegistry
+
+    from fracpool.sweep import allowed_classes
+
+    with allowed_classes.registered_only([]):
+        handed_on = pickle.loads(pickle.dumps(SourcesRegistry.instance()))
+    assert handed_on.types["file"] is not FileConfigSource
+    handed_on.register(FileConfigSource)  # raises where it takes it for another

@@ -65,6 +65,10 @@ class BoundedFiles(FileConfigSource):
             raise SettingsError(f"{path}: cannot be read as YAML ({text(error, 200)})") from None
 
 
+# What stands in Hydra's registry goes to a launcher's workers, where Hydra tells sources apart by this name.
+BoundedFiles.__name__ = FileConfigSource.__name__
+
+
 class BoundedRepository(CachingConfigRepository):
     """Hydra's repository, which counts what a list of defaults brings: it may bring the same file again and again."""
 
