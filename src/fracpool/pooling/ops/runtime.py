@@ -86,6 +86,16 @@ def repeats_a_pass() -> bool:
     return False
 
 
+def exported_to_onnx() -> bool:
+    """Whether TensorFlow traces a graph for ONNX, which knows no compiled functions."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(("keras.src.export.onnx", "tf2onnx")):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _inside_of_tensorflows_gradients() -> bool:
     """Only the stack tells: functions that compute the gradients of a tape or a graph, or that trace a `tf.function`
     for `tf.recompute_grad`, which calls it again without Python."""

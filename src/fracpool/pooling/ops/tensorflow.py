@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from fracpool.pooling.ops import windows as cells
+from fracpool.pooling.ops.runtime import exported_to_onnx
 from fracpool.pooling.ops.windows import Regions, Windows
 
 Tensor = Any
@@ -29,7 +30,9 @@ def compiled(function: Any) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        return (eager if tf.executing_eagerly() else _xla(function))(*args)
+        if tf.executing_eagerly():
+            return eager(*args)
+        return (function if exported_to_onnx() else _xla(function))(*args)
 
     return call
 
