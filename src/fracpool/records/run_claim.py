@@ -119,6 +119,7 @@ def _clock_of(folder: Path) -> float:
     """The file system's time, which is the one that claims are stamped with."""
     probe = folder / f".clock.{uuid.uuid4().hex}"
     try:
+        refuse_links(folder.parent, folder)
         probe.touch()
         return probe.stat().st_mtime
     except OSError:
