@@ -26,6 +26,7 @@ SCHEMA, SCHEMA_KEY = b"1", b"fracpool.packed"
 ROWS_OF_A_GROUP = 64  # which are unpacked together
 MAX_PACKED_BYTES = 256 * 2**20
 MAX_UNPACKED_BYTES = 2**30
+MAX_GROUP_BYTES = 2**28  # of a column and a row group, which are held at once
 MOST_RUNS = 100_000
 _LEVEL = 15  # of zstd: a tenth smaller than the default, in a second for a thousand runs
 
@@ -84,9 +85,9 @@ class PackedRuns:
         rows = [group.num_rows for group in groups]
         if sum(rows) != metadata.num_rows or any(number != ROWS_OF_A_GROUP for number in rows[:-1]):
             raise ValueError(f"has row groups of other sizes than {ROWS_OF_A_GROUP}")
-        size = sum(group.column(number).total_uncompressed_size for group in groups for number in range(len(FILES) + 1))
-        if not 0 <= size <= MAX_UNPACKED_BYTES:
-            raise ValueError(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+        sizes = [group.column(number).total_uncompressed_size for group in groups for number in range(len(FILES) + 1)]
+        if any(not 0 <= size <= MAX_GROUP_BYTES for size in sizes) or sum(sizes) > MAX_UNPACKED_BYTES:
+            raise ValueError(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes, or {MAX_GROUP_BYTES} at once")
 
     def _column(self, name: str) -> list[Any]:
         return list(self._file.read(columns=[name]).column(0).to_pylist())
