@@ -19,6 +19,7 @@ TESTS = Path(__file__).parents[1]
 PLACES = (
     "pooling/test_averaging.py",
     "pooling/test_backends_each.py",
+    "pooling/test_layer_page.py",
     "pooling/test_pool_layers.py",
     "pooling/test_ranks.py",
     "pooling/test_still_regions.py",
