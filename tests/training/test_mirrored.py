@@ -45,7 +45,7 @@ def test_without_chance_two_devices_train_as_one_does(train, folder, variant):
 CHANCE = """
 import sys
 import numpy as np, tensorflow as tf
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]  # test_runs and conftest
 from test_runs import StopAfter, execute, results, settings
 from fracpool.settings import architecture, datasets
 from fracpool.training import devices, keras_network, state
