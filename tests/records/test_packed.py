@@ -253,3 +253,17 @@ def test_the_file_is_what_any_reader_of_parquet_reads(study, capsys):
     (first, *_) = rows(study)
     assert json.loads(first["record.json"])["run_id"] == first["run_id"]
     assert pyarrow.parquet.ParquetFile(io.BytesIO((study / PACKED_FILE).read_bytes())).metadata.num_rows == 10
+
+
+def test_flipped_bits_cost_runs_or_the_file_and_nothing_else(study, capsys):
+    said(capsys, study)
+    path, rng = study / PACKED_FILE, np.random.default_rng(1)
+    whole = path.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=rng.choice((1, 10))):
+            damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        reading = Store(study).read()
+        for record in reading.records:
+            Store(study).find(record.run_id)

@@ -65,6 +65,8 @@ class PackedRuns:
         if self._group[:2] != (name, group):
             try:
                 values = self._file.read_row_group(group, columns=[name]).column(0).to_pylist()
+                if len(values) != min(ROWS_OF_A_GROUP, len(self.ids) - group * ROWS_OF_A_GROUP):
+                    raise ValueError("a column has fewer rows than there are runs")
                 self._group = (name, group, values)
             except (pyarrow.ArrowException, OSError, ValueError, IndexError) as error:
                 raise self._unusable(error) from None
