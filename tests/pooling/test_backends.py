@@ -140,14 +140,15 @@ assert np.allclose(parallel, single, rtol=1e-5), (parallel, single)
 
 
 WITHOUT_TENSORFLOW = """
-import sys
+from importlib.machinery import PathFinder
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("tensorflow", "tensorflow_datasets"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+found = PathFinder.find_spec
 
-sys.meta_path.insert(0, Missing())
+def find_spec(kind, name, path=None, target=None):
+    missing = name.partition(".")[0] in ("tensorflow", "tensorflow_datasets")
+    return None if missing else found(name, path, target)
+
+PathFinder.find_spec = classmethod(find_spec)
 """
 
 

@@ -79,7 +79,7 @@ TINY_RUNS = (
     MEMORY
     + """
 import contextlib, io
-from fracpool.sweep import NO_REPORT
+from fracpool.sweep.sweep_file import NO_REPORT
 from fracpool.train import main
 tiny = [NO_REPORT, "dataset=mnist5k", "pool=fmp"]
 tiny += ["model.conv_layers=1", "model.filters=[2]", "model.dense=[2]", "repeats=1"]
