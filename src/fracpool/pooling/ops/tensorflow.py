@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.python.eager import context
 
 from fracpool.pooling.ops import windows as cells
 from fracpool.pooling.ops.runtime import exported_to_onnx
@@ -23,16 +24,20 @@ def compiled(function: Any) -> Any:
     """The function compiled by XLA. TensorFlow's own kernels go over the memory once for each operation: ten times as
     slow in training for stochastic pooling (3×3 windows, measured).
 
-    Each use in a graph is traced anew and belongs to that graph alone: what freezes a graph
-    (`convert_variables_to_constants_v2`) takes the functions that it uses out of the process.
+    All graphs share its traces, which XLA compiles once and keeps. One that is gone is made anew: what freezes a graph
+    (`convert_variables_to_constants_v2`) takes the functions that it was the first to use out of the process.
     """
-    eager = _xla(function)
+    shared = _xla(function)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if tf.executing_eagerly():
-            return eager(*args)
-        return (function if exported_to_onnx() else _xla(function))(*args)
+        nonlocal shared
+        if not tf.executing_eagerly():
+            if exported_to_onnx():
+                return function(*args)
+            if not context.context().has_function(shared.get_concrete_function(*args).name):
+                shared = _xla(function)
+        return shared(*args)
 
     return call
 
