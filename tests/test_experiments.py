@@ -3,6 +3,8 @@
 import pytest
 from documents import ROOT
 
+pytestmark = pytest.mark.slow  # a second each
+
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 
 
