@@ -54,8 +54,8 @@ def test_seeds_that_share_a_program_end_as_each_does_alone(tmp_path):
 
 
 STOPPED = """
-import sys
-sys.path.insert(0, sys.argv[1])
+import os, sys
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
 from dataclasses import replace
 from test_runs import StopAfter, results, settings
 from fracpool.sweep import job, planned_run, progress
@@ -94,8 +94,8 @@ def test_seeds_that_were_stopped_at_different_epochs_go_on(tmp_path):
 
 
 FAILING = """
-import sys
-sys.path.insert(0, sys.argv[1])
+import os, sys
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
 from dataclasses import replace
 from test_runs import settings
 from fracpool.sweep import job, planned_run, progress
