@@ -4,7 +4,7 @@ Every estimate is made twice, by Student's t and by the percentile bootstrap ove
 of the two counts: an interval reaches as far as the wider of both on each side, a p-value is the larger. A
 bootstrap alone is too narrow at a handful of seeds (from 3 values it cannot cover the mean more than 75 % of
 the time, however it is tuned: the mean lies outside the range of 3 symmetric draws in 2 of 8 cases), and t alone
-trusts a bell shape. Measured over 3,000 simulations each (tests/test_findings.py repeats them smaller): the
+trusts a bell shape. Measured over 3,000 simulations each (tests/findings/ repeats them smaller): the
 intervals at 95 % cover the mean of 3, 5 and 10 normal values in 95, 96 and 95 % (the bootstrap alone: 76, 85 and
 90 %), that of exponential ones, a long tail on one side, in 88, 89 and 90 % (71, 78 and 86 %).
 

@@ -18,7 +18,7 @@ from fracpool.settings.schema import BudgetSettings, ModelSettings, OptimizerSet
 from fracpool.settings.source_code import code
 
 # Raise this when a change alters what a run computes: records made before are then not taken for new ones.
-# tests/test_identity.py holds the fingerprint of the code that this number stands for.
+# tests/settings/test_identity.py holds the fingerprint of the code that this number stands for.
 RESULTS_VERSION = 1
 OWN_WEIGHTS = 2  # the same for layers of the user's own alone; 2: their weights start by their own initializers
 
