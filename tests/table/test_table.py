@@ -254,7 +254,7 @@ def test_a_wrong_sweep_file_is_set_aside_and_its_runs_are_kept(tmp_path: Path, c
             'File "…/keras/src/layer.py", line 3',
         ),
         ('File "/usr/lib/python3.11/csv.py", line 3', 'File "…/csv.py", line 3'),
-        ('File "/work/x/src/fracpool/training/run.py", line 3', 'File "…/fracpool/training/run.py", line 3'),
+        ('File "/srv/x/src/fracpool/training/run.py", line 3', 'File "…/fracpool/training/run.py", line 3'),
         (
             "pool.ratio=1.4 hydra/launcher=joblib 3/4 https://example.org/a/b ../x/y",
             "pool.ratio=1.4 hydra/launcher=joblib 3/4 https://example.org/a/b ../x/y",
