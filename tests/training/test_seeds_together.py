@@ -43,7 +43,7 @@ def test_seeds_that_share_a_program_end_as_each_does_alone(tmp_path):
         if shared:
             continue
         other = found[kind, seed, True]
-        assert other.data["label"] == f"{record.data['label']}, seeds together"
+        assert other.data["label"] == record.data["label"]
         for row, same in zip(record.history(), other.history(), strict=True):
             assert row["train_loss"] == pytest.approx(same["train_loss"], rel=1e-3)
             assert row["test_loss"] == pytest.approx(same["test_loss"], rel=1e-3)

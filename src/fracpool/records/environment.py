@@ -106,11 +106,11 @@ def _file_of_keras() -> Path:
     return Path(os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", usual), "keras.json")))
 
 
-def numerics() -> dict[str, str]:
-    """Variables of the shell that change how the backend of this process rounds or draws, where they are set to
+def numerics(backend: str) -> dict[str, str]:
+    """Variables of the shell that change how a backend rounds or draws, where they are set to
     something else than its default. Paths and what is only written out leave a result as it is, and are left out."""
     found = {}
-    for name, default in (_NUMERICS["every"] | _NUMERICS.get(backend(), {})).items():
+    for name, default in (_NUMERICS["every"] | _NUMERICS.get(backend, {})).items():
         words = [word for word in os.environ.get(name, "").split() if not _WITHOUT_EFFECT.search(word)]
         if words and " ".join(words).lower() != default:
             found[name] = " ".join(words)
@@ -137,7 +137,7 @@ _WITHOUT_EFFECT = re.compile(r"/|^--xla_dump|^--xla_force_host_platform_device_c
 def command(arguments: Sequence[str]) -> str:
     """A command line of `fracpool.train` as it has to be typed to compute as this process does."""
     chosen = {} if backend() == "tensorflow" else {"KERAS_BACKEND": backend()}
-    variables = [f"{name}={shlex.quote(value)} " for name, value in (chosen | numerics()).items()]
+    variables = [f"{name}={shlex.quote(value)} " for name, value in (chosen | numerics(backend())).items()]
     return f"{''.join(variables)}python -m fracpool.train {shlex.join(arguments)}".rstrip()
 
 

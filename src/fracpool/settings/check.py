@@ -18,7 +18,6 @@ from fracpool.settings import findings_schema, poolings
 from fracpool.settings.poolings import POOLINGS
 from fracpool.settings.refusal import SettingsError, expanded, is_name, one_of, require
 from fracpool.settings.schema import (
-    AugmentationSettings,
     ModelSettings,
     OptimizerSettings,
     PoolSettings,
@@ -105,6 +104,7 @@ def check(settings: Settings) -> None:
     require(s.threads is None or 1 <= s.threads <= 1024, "threads", s.threads, "null (all cores) or a whole number ≥ 1")
     require(s.views in (None, *VIEWS), "views", s.views, f"null, or {one_of(VIEWS)}")
     require(s.precision in PRECISIONS, "precision", s.precision, one_of(PRECISIONS))
+    require(s.backend in (None, *BACKENDS), "backend", s.backend, f"null (KERAS_BACKEND's) or {one_of(BACKENDS)}")
     require(s.retry in RETRIES, "retry", s.retry, one_of(RETRIES))
     require(s.predictions in PREDICTIONS, "predictions", s.predictions, one_of(PREDICTIONS))
     require(s.logger in LOGGERS, "logger", s.logger, one_of(LOGGERS))
@@ -143,8 +143,8 @@ def check(settings: Settings) -> None:
     )
     momentum = model.batch_norm_momentum
     require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
-    fused, alone = model.batch_norm_fused, environment.backend() == "tensorflow" and s.trainer.strategy != "mirrored"
-    allowed = "false with another backend than TensorFlow and with trainer.strategy=mirrored"
+    fused, alone = model.batch_norm_fused, s.trainer.strategy != "mirrored"
+    allowed = "false with trainer.strategy=mirrored"
     require(alone or not fused, "model.batch_norm_fused", fused, allowed)
 
     _check_optimizer(optimizer, model)
@@ -162,9 +162,7 @@ def check(settings: Settings) -> None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
 
     findings_schema.check(s.experiment.findings)
-    _check_trainer(s.trainer, budget.batch_size)
-    plain = s.trainer.strategy != "seeds" or s.augmentation == AugmentationSettings()
-    require(plain, "trainer.strategy", s.trainer.strategy, "single or mirrored with augmentation")
+    _check_trainer(s.trainer, budget.batch_size, s.backend)
     alone = s.trainer.strategy != "mirrored" or not optimizer.lookahead
     require(alone, "trainer.strategy", s.trainer.strategy, "single or seeds with optimizer.lookahead")
     whole = s.precision == "float32" or not model.batch_norm_fused or bool(model.widths)
@@ -259,10 +257,10 @@ def _check_optimizer(optimizer: OptimizerSettings, model: ModelSettings) -> None
     require(sgd or not epochs, "model.whiten_epochs", epochs, allowed)
 
 
-def _check_trainer(trainer: TrainerSettings, batch: int) -> None:
+def _check_trainer(trainer: TrainerSettings, batch: int, backend: str | None) -> None:
     strategy, devices = trainer.strategy, trainer.devices
     require(strategy in STRATEGIES, "trainer.strategy", strategy, one_of(STRATEGIES))
-    _check_backend(environment.backend(), strategy)
+    _check_backend(backend or environment.backend(), strategy)
     allowed = f"a whole number from 1 to budget.batch_size={batch}, which the devices share"
     require(1 <= devices <= batch or strategy != "mirrored", "trainer.devices", devices, allowed)
     require(1 <= trainer.at_once <= 1024, "trainer.at_once", trainer.at_once, "a whole number from 1 to 1024")
@@ -270,7 +268,7 @@ def _check_trainer(trainer: TrainerSettings, batch: int) -> None:
 
 def _check_backend(backend: str, strategy: str) -> None:
     require(backend in BACKENDS, "KERAS_BACKEND", backend, one_of(BACKENDS))
-    if importlib.util.find_spec(backend) is None:
+    if backend == environment.backend() and importlib.util.find_spec(backend) is None:
         raise SettingsError(
             f'KERAS_BACKEND={backend}: the package {backend} is missing; pip install "fracpool[{backend}]"'
         )

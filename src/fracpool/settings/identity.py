@@ -33,7 +33,8 @@ def config(settings: Settings) -> dict[str, Any]:
     if settings.task == "gradient":
         return {"task": "gradient", "pool": pool}
     passes, shift = test_passes(settings)
-    backend, numerics, held_out = environment.backend(), environment.numerics(), settings.dataset.held_out
+    backend, held_out = settings.backend or environment.backend(), settings.dataset.held_out
+    numerics = environment.numerics(backend)
     augmentation = {name: value for name, value in asdict(settings.augmentation).items() if value}
     precision = settings.precision
     return {

@@ -118,8 +118,7 @@ def label(settings: Settings) -> str:
 
 def _of_trainer(settings: Settings) -> list[str]:
     trainer = settings.trainer
-    told = {"mirrored": [f"mirrored on {trainer.devices} devices"], "seeds": ["seeds together"]}
-    return told.get(trainer.strategy, [])
+    return [f"mirrored on {trainer.devices} devices"] if trainer.strategy == "mirrored" else []
 
 
 def _of_training(settings: Settings) -> list[str]:

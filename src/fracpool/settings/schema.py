@@ -123,6 +123,7 @@ class Settings:
     test_shift: int = 0  # pixels; see `test_passes`
     views: str | None = None  # of each test image, averaged: flip, or flip_shift
     precision: str = "float32"  # or mixed_bfloat16: Keras' dtype policy
+    backend: str | None = None  # that a run is of; None: the one that Keras runs on
     threads: int | None = None  # None: all cores, shared out among the workers of a launcher
     results_dir: str = "results"
     profile: str = "mine"

@@ -27,7 +27,7 @@ from fracpool.settings.refusal import SettingsError
 from fracpool.settings.schema import Settings
 from fracpool.sweep import config_sources, progress
 from fracpool.sweep.outcome import ELSEWHERE, Outcome, SweepFailed, outcome_of
-from fracpool.sweep.planned_run import PlannedRun, plan, prepare_folder, refuse_others
+from fracpool.sweep.planned_run import PlannedRun, plan, prepare_folder, refuse_other_backend, refuse_others
 from fracpool.training import tracking
 
 # By task, the module that carries it out; loaded late, since it brings the backend.
@@ -139,6 +139,8 @@ def _single(settings: Settings) -> None:
         done = planned.finished() is not None
         print(f"{planned.run_id or label(settings)}: {'has its record' if done else 'would run'}")
         return
+    if planned.finished() is None:
+        refuse_other_backend(settings)
     prepare_folder(planned.store)
     tracking.prepare(settings, planned.store.root)
     with progress.reporting("run", 1, planned.work) as reporter:

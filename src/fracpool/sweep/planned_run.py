@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracpool.records import environment
 from fracpool.records.record import Record
 from fracpool.records.store import Store
 from fracpool.settings import architecture, datasets, identity
@@ -96,6 +97,16 @@ def refuse_others(settings: Settings) -> None:
     """Seeds of one program are for a sweep to hand to its jobs, not for a command line."""
     others = settings.trainer.others
     require(not others, "trainer.others", others, "[], which a sweep fills in; give the seeds as in -m seed=0,1,2")
+
+
+def refuse_other_backend(settings: Settings) -> None:
+    """A run of another backend than the one that Keras runs on can be planned and skipped, not computed."""
+    wanted, here = settings.backend, environment.backend()
+    if wanted not in (None, here):
+        raise SettingsError(
+            f"backend={wanted}: Keras runs on {here} here; set KERAS_BACKEND={wanted}, or backend=null to make the "
+            f"study anew on {here}, with records of its own"
+        )
 
 
 def prepare_folder(store: Store) -> None:

@@ -22,7 +22,7 @@ from fracpool.sweep import config_sources, forecast, questions, sweep_file
 from fracpool.sweep.grid import Composer, Plan, Point, grid, one_per_dataset, plan_all
 from fracpool.sweep.launch import carry_out
 from fracpool.sweep.outcome import Outcome, SweepFailed
-from fracpool.sweep.planned_run import plan, prepare_folder
+from fracpool.sweep.planned_run import plan, prepare_folder, refuse_other_backend
 from fracpool.sweep.sweep_file import shown_name, write_sweep
 from fracpool.training import tracking
 from fracpool.training.provenance import maker, maker_of
@@ -62,6 +62,8 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
     tracking.prepare(whole.settings, whole.store.root)
     records = [point.run.finished() for point in whole.points]
     pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
+    if pending:
+        refuse_other_backend(whole.settings)
     write_sweep(whole, config_sources.experiment_file(config))
     _say_before(whole, pending, [record for record in records if record])
     outcomes = carry_out(launcher, config, pending)

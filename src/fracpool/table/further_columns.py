@@ -67,7 +67,7 @@ def _unless_told() -> dict[str, Any]:
 
 
 def _fields() -> list[str]:
-    return [*flatten(asdict(Settings())), "backend"]
+    return list(flatten(asdict(Settings())))
 
 
 def _cell(value: Any) -> Any:

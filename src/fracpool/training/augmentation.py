@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fracpool.settings.schema import AugmentationSettings
@@ -30,15 +32,12 @@ class Augmentation:
     def batch(self, chosen: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """The images of these numbers, (len(chosen), height, width, channels) uint8, in an epoch counted from 0."""
         if self.drawn != (seed, epoch):
-            self._draw(seed, epoch)
-        rows = _reflected(np.arange(self.height) - self.moves[chosen, :1], self.height)
-        columns = _reflected(np.arange(self.width) - self.moves[chosen, 1:], self.width)
-        columns = np.where(self.mirrored[chosen, None], columns[:, ::-1], columns)
-        places = (chosen[:, None, None] * self.height + rows[:, :, None]) * self.width + columns[:, None, :]
-        return np.take(self.pixels, places, axis=0)
+            (self.moves, self.mirrored), self.drawn = self.draws(seed, epoch), (seed, epoch)
+        sides = self.height, self.width
+        return np.take(self.pixels, places(np, chosen, self.moves[chosen], self.mirrored[chosen], *sides), axis=0)
 
-    def _draw(self, seed: int, epoch: int) -> None:
-        """`moves` (n, 2) down and to the right in pixels, and `mirrored` (n,) bool."""
+    def draws(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """What is done in an epoch: moves (n, 2) down and to the right in pixels, and whether mirrored (n,) bool."""
         furthest, flip = self.settings.shift, self.settings.flip
         moves = np.random.default_rng([seed, epoch, MOVE]).integers(-furthest, furthest + 1, (self.examples, 2))
         mirrored = np.zeros(self.examples, bool)
@@ -46,13 +45,26 @@ class Augmentation:
             mirrored = _coins([seed, epoch, FLIP], self.examples)
         if flip == "alternating":
             mirrored = _coins([seed, COIN], self.examples) ^ bool(epoch % 2)
-        self.moves, self.mirrored, self.drawn = moves, mirrored, (seed, epoch)
+        return moves, mirrored
+
+
+def places(numeric: Any, chosen: Any, moves: Any, mirrored: Any, height: int, width: int) -> Any:
+    """Where the pixels (images, height, width) of changed images lie among those of all images, in a row.
+
+    Args:
+        numeric: The module that computes: numpy, or jax.numpy.
+        chosen, moves, mirrored: Of each image its number, moves in pixels (down, to the right), whether mirrored.
+    """
+    rows = _reflected(numeric.arange(height) - moves[:, :1], height)
+    columns = _reflected(numeric.arange(width) - moves[:, 1:], width)
+    columns = numeric.where(mirrored[:, None], columns[:, ::-1], columns)
+    return (chosen[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
 
 
 def _coins(seeds: list[int], count: int) -> np.ndarray:
     return np.random.default_rng(seeds).integers(0, 2, count).astype(bool)
 
 
-def _reflected(places: np.ndarray, size: int) -> np.ndarray:
+def _reflected(line: Any, size: int) -> Any:
     """Places on a line of `size` cells, those beyond an end reflected about the cell there."""
-    return size - 1 - np.abs(size - 1 - np.abs(places))
+    return size - 1 - abs(size - 1 - abs(line))

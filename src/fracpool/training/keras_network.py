@@ -61,7 +61,7 @@ def own_layers(network: Network, pool: PoolSettings) -> dict[str, Callable[[], k
 def _joined(network: Network, model: ModelSettings, pool: PoolSettings) -> set[str]:
     """Names of the layers that `normalized_pool` computes together: fused batch norm, FMP and leaky ReLU in a row."""
     regions_drawn = pool.kind == "fmp" and pool.regions_per != "run"
-    if not (model.batch_norm_fused and model.batch_norm_scale and model.activation == "leaky_relu" and regions_drawn):
+    if not (_computed_fused(model) and model.batch_norm_scale and model.activation == "leaky_relu" and regions_drawn):
         return set()
     together = ["batch_norm", "pool", "activation"]
     rows = (network.layers[first : first + 3] for first in range(len(network.layers)))
@@ -97,14 +97,14 @@ def _keras_layer(
         case "conv":
             padding = "same" if layer.height == before.height else "valid"
             start = {"kernel_initializer": Dirac()} if model.dirac else {}
-            kind = _fused("convolution").Convolution2D if model.batch_norm_fused else layers.Conv2D
+            kind = _fused("convolution").Convolution2D if _computed_fused(model) else layers.Conv2D
             return kind(layer.units, layer.kernel, padding=padding, use_bias=not model.widths, name=name, **start)
         case "whiten":
             # In bfloat16 rounded pixels would make up 7 % of its outputs that vary least.
             return WhiteningConvolution(trained=model.whiten_epochs > 0, dtype="float32", name=name)
         case "batch_norm":
             usual = {"momentum": model.batch_norm_momentum, "scale": model.batch_norm_scale, "name": name}
-            if model.batch_norm_fused:
+            if _computed_fused(model):
                 return _fused("batch_norm").FusedBatchNormalization(**usual)
             return layers.BatchNormalization(**usual, synchronized=synchronized)
         case "activation" if model.activation == "leaky_relu":
@@ -131,6 +131,11 @@ def _keras_layer(
         case "scale":
             return layers.Rescaling(LOGITS_SCALE, dtype="float32", name=name)
     raise ValueError(f"layer {name}: unknown kind {layer.kind!r}")
+
+
+def _computed_fused(model: ModelSettings) -> bool:
+    """Elsewhere than on TensorFlow the backend's compiler fuses what it can by itself."""
+    return model.batch_norm_fused and environment.backend() == "tensorflow"
 
 
 def _fused(name: str) -> ModuleType:

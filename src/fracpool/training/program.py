@@ -27,8 +27,9 @@ class Program:
     Attributes:
         tested: Shares the weights and tests them, on one device.
         even: The same, pooling without chance; None where there is nothing to pool by chance.
+        network: What the model was built from.
         own: By name, what makes each layer of the user's own anew.
-        step_of_all: The compiled step of seeds that train together; None before they do.
+        steps_of_all: The compiled steps of seeds that train together; None before they do.
     """
 
     variant_id: str
@@ -38,8 +39,9 @@ class Program:
     model: keras.Model
     tested: keras.Model
     even: keras.Model | None
+    network: Network
     own: Mapping[str, Callable[[], keras.Layer]]
-    step_of_all: Callable[..., Any] | None = None
+    steps_of_all: Callable[..., Any] | None = None
 
     def serves(self, wanted: str, arrays: datasets.Arrays) -> bool:
         return self.variant_id == wanted and self.arrays is arrays
@@ -73,7 +75,7 @@ def program_for(settings: Settings, network: Network, arrays: datasets.Arrays) -
             even = _with_even_regions(model, network, settings)
         own = keras_network.own_layers(network, settings.pool)
         batches = training_batches(arrays, examples, batch, settings.augmentation)
-        _program = Program(wanted, arrays, examples, batches, model, tested, even, own)
+        _program = Program(wanted, arrays, examples, batches, model, tested, even, network, own)
     initialise(_program.model, settings.seed, _program.own)
     return _program
 

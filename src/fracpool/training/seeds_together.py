@@ -7,7 +7,7 @@ its results are the same but for the rounding of sums. Tests and records are mad
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from fracpool.training import checkpoint
+from fracpool.training.augmentation import Augmentation, places
 from fracpool.training.batches import order, part
 from fracpool.training.epochs import Diverged, EpochWatch, Trained
 from fracpool.training.program import Program
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from fracpool.settings.schema import Settings
     from fracpool.training.reporter import Reporter
 
+
+FILLS_A_GPU = 4e9  # multiply-accumulates
 
 State = tuple[list[jax.Array], list[jax.Array], list[jax.Array]]  # trained, other variables, optimizer's
 
@@ -90,23 +93,25 @@ class Group:
     def _train_from(self, first: int, program: Program, settings: Settings) -> None:
         together = [run_id for run_id, epoch in self.first.items() if epoch == first]
         examples, batch = program.examples, settings.budget.batch_size
-        step = program.step_of_all = program.step_of_all or _step_of_all(
-            program.model, settings.optimizer.label_smoothing
-        )
         images, labels = part(program.arrays, examples)
-        data = jnp.asarray(images), jnp.asarray(labels.astype(np.int32))
+        changed = Augmentation(settings.augmentation, images)
+        steps = program.steps_of_all = program.steps_of_all or _steps_of_all(
+            program.model, settings.optimizer.label_smoothing, images.shape[1:3], _in_turn(program, batch)
+        )
+        data = jnp.asarray(changed.pixels), jnp.asarray(labels.astype(np.int32))
         stacked = jax.tree.map(lambda *of_each: jnp.stack(of_each), *(self.states[run_id] for run_id in together))
         for epoch in range(first, settings.budget.epochs):
             began = time.perf_counter()
-            orders = np.stack([order(self.runs[run_id].seed, epoch, examples) for run_id in together])
+            seeds = [self.runs[run_id].seed for run_id in together]
+            orders = np.stack([order(seed, epoch, examples) for seed in seeds]).astype(np.int32)
+            drawn = [np.stack(draws) for draws in zip(*(changed.draws(seed, epoch) for seed in seeds), strict=True)]
             sums = np.zeros((2, len(together)))
             told = []
-            for start in range(0, examples, batch):
-                chosen = orders[:, start : start + batch]
-                stacked, *means = step(stacked, chosen, *data)
-                told.append((chosen.shape[1], means))
+            for chosen in _calls(orders, batch):
+                stacked, *means = steps(stacked, chosen, *drawn, *data)
+                told.append((chosen.shape[2], means))
             for size, means in told:  # only now, since asking for a value waits for it
-                sums += size * np.asarray(means)
+                sums += size * np.sum(means, axis=-1)
             seconds = (time.perf_counter() - began) / len(together)
             for number, run_id in enumerate(together):
                 self.states[run_id] = jax.tree.map(partial(_entry, number), stacked)
@@ -122,6 +127,18 @@ class Group:
             watch.epoch_ended(epoch, seconds, loss=float(means[0]), accuracy=float(means[1]))
         except Diverged as error:
             self.diverged[run_id] = error
+
+
+def _calls(orders: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+    """The images (seeds, steps, batch) of the steps that one call does: all whole steps of an epoch on a GPU, which
+    else waits for the processor; one on a CPU, where XLA computes the body of a loop with a single thread."""
+    seeds, examples = orders.shape
+    whole = examples - examples % batch
+    at_once = whole if jax.default_backend() == "gpu" else batch
+    for start in range(0, whole, at_once):
+        yield orders[:, start : start + at_once].reshape(seeds, -1, batch)
+    if whole < examples:
+        yield orders[:, None, whole:]
 
 
 def _entry(number: int, stacked: jax.Array) -> jax.Array:
@@ -144,9 +161,15 @@ def _set_state(model: keras.Model, values: State) -> None:
             variable.assign(jnp.copy(value))  # JAX frees the arrays that a compiled test pass takes
 
 
-def _step_of_all(model: keras.Model, smoothing: float) -> Callable[..., Any]:
-    """The step of training of all seeds: (stacked states, chosen (seeds, batch), images, labels) to (states, losses,
-    accuracies). The images are an argument, since what a compiled function only refers to is compiled into it."""
+def _in_turn(program: Program, batch: int) -> bool:
+    """Whether seeds train one after another within a call, on a GPU that a step of one of them fills."""
+    return jax.default_backend() == "gpu" and program.network.counted_macs * batch > FILLS_A_GPU
+
+
+def _steps_of_all(model: keras.Model, smoothing: float, sides: tuple[int, int], in_turn: bool) -> Callable[..., Any]:
+    """Steps of training of all seeds: (stacked states, chosen (seeds, steps, batch), moves and mirrored (seeds, …, as
+    `Augmentation.draws` has them), pixels, labels) to (states, losses and accuracies (seeds, steps)). The pixels are an
+    argument, since what a compiled function only refers to is compiled into it."""
 
     def loss_of(trained: Any, others: Any, x: Any, y: Any) -> Any:
         logits, others = model.stateless_call(trained, others, x, training=True)
@@ -156,12 +179,21 @@ def _step_of_all(model: keras.Model, smoothing: float) -> Callable[..., Any]:
             losses = (1 - smoothing) * losses[:, 0] - smoothing * of_classes.mean(axis=1)
         return losses.mean(), (others, (logits.argmax(axis=1) == y).mean())
 
-    def step(values: State, chosen: Any, images: Any, labels: Any) -> Any:
+    def step(moves: Any, mirrored: Any, pixels: Any, labels: Any, values: State, chosen: Any) -> Any:
         trained, others, slots = values
-        x, y = images[chosen].astype(jnp.float32) / 255.0, labels[chosen]
+        images = pixels[places(jnp, chosen, moves[chosen], mirrored[chosen], *sides)]
+        x, y = images.astype(jnp.float32) / 255.0, labels[chosen]
         slope = jax.value_and_grad(loss_of, has_aux=True)
         (loss, (others, accuracy)), slopes = slope(trained, others, x, y)
         trained, slots = model.optimizer.stateless_apply(slots, slopes, trained)
-        return (trained, others, slots), loss, accuracy
+        return (trained, others, slots), (loss, accuracy)
 
-    return jax.jit(jax.vmap(step, in_axes=(0, 0, None, None)), donate_argnums=0)
+    def steps(values: State, chosen: Any, *data: Any) -> Any:
+        values, (losses, accuracies) = jax.lax.scan(partial(step, *data), values, chosen)
+        return values, losses, accuracies
+
+    def each_in_turn(values: State, chosen: Any, moves: Any, mirrored: Any, *data: Any) -> Any:
+        return jax.lax.map(lambda own: steps(*own, *data), (values, chosen, moves, mirrored))
+
+    of_all = each_in_turn if in_turn else jax.vmap(steps, in_axes=(0, 0, 0, 0, None, None))
+    return jax.jit(of_all, donate_argnums=0)
