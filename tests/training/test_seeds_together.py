@@ -31,6 +31,7 @@ def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_seeds_that_share_a_program_end_as_each_does_alone(tmp_path):
     # 300 images in steps of 70: the last step of an epoch is a smaller one
     variants = ["pool=max,fmp", "model.dropout=0.1", "model.batch_norm=true", "budget.batch_size=70", "seed=0,1,2"]
+    variants += ["augmentation.shift=2"]
     alone = sweep(tmp_path, *variants)
     together = sweep(tmp_path, *variants, "trainer=seeds", "trainer.at_once=2")
     for done in (alone, together):
@@ -104,7 +105,7 @@ from fracpool.training import seeds_together
 def no_step(*arguments):
     raise MemoryError("no room for the images")
 
-seeds_together._step_of_all = no_step
+seeds_together._steps_of_all = no_step
 made = settings(sys.argv[2])
 made.trainer.strategy = "seeds"
 runs = [planned_run.plan(replace(made, seed=seed)) for seed in (0, 1)]
@@ -129,3 +130,32 @@ def test_seeds_that_diverge_are_recorded_as_such(tmp_path):
     assert "0 done, 0 skipped, 2 diverged, 0 failed" in done.stdout
     records = Store(tmp_path / "mine").read().records
     assert {record.data["error"]["type"] for record in records} == {"Diverged"}
+
+
+ON_A_GPU = """
+import sys
+import jax
+from fracpool import train
+from fracpool.training import program, seeds_together
+
+for profile in ("one_step", "whole_epochs", "in_turn"):
+    if profile != "one_step":
+        jax.default_backend = lambda: "gpu"
+    if profile == "in_turn":
+        seeds_together.FILLS_A_GPU = 0
+    program.forget_program()
+    assert train.main(["-m", *sys.argv[1:], f"profile={profile}"]) == 0
+"""
+
+
+def test_an_epoch_in_one_call_as_on_a_gpu_gives_the_same(tmp_path):
+    arguments = [*TINY, NO_REPORT, f"results_dir={tmp_path}", "trainer=seeds", "seed=0,1", "budget.batch_size=70"]
+    done = jax("-c", ON_A_GPU, *arguments, "augmentation.shift=2", "pool=fmp")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {}
+    for profile in ("one_step", "whole_epochs", "in_turn"):
+        records = sorted(Store(tmp_path / profile).read().records, key=lambda record: record.run_id)
+        found[profile] = [row["train_loss"] for record in records for row in record.history()]
+    assert len(found["one_step"]) == 4
+    assert found["whole_epochs"] == pytest.approx(found["one_step"], rel=1e-5)
+    assert found["in_turn"] == pytest.approx(found["one_step"], rel=1e-5)

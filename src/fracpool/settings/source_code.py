@@ -24,5 +24,7 @@ def _structure(part: Any) -> Any:
         return [_structure(each) for each in part]
     if not isinstance(part, ast.AST):
         return part
+    if isinstance(part, ast.JoinedStr):  # some versions of Python end a format with an empty text
+        part.values = [value for value in part.values if getattr(value, "value", None) != ""]
     fields = [(name, _structure(value)) for name, value in ast.iter_fields(part) if value not in (None, [])]
     return type(part).__name__, fields

@@ -57,13 +57,13 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
         for settings in one_per_dataset(whole):
             datasets.obtain(settings.dataset)
         whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
-    config.hydra.sweep.dir = str(whole.store.root)  # where launchers and the report look, as it was planned
-    prepare_folder(whole.store)
-    tracking.prepare(whole.settings, whole.store.root)
     records = [point.run.finished() for point in whole.points]
     pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
     if pending:
         refuse_other_backend(whole.settings)
+    config.hydra.sweep.dir = str(whole.store.root)  # where launchers and the report look, as it was planned
+    prepare_folder(whole.store)
+    tracking.prepare(whole.settings, whole.store.root)
     write_sweep(whole, config_sources.experiment_file(config))
     _say_before(whole, pending, [record for record in records if record])
     outcomes = carry_out(launcher, config, pending)
