@@ -58,7 +58,7 @@ def test_two_networks_whose_predictions_cannot_be_compared_are_compared_without(
             "no predictions file": b"x",
         }
         replace(tmp_path, run, "predictions.npz", made[kind])
-    assert "### F: not reproduced" in report(tmp_path)
+    assert "### F: opposite" in report(tmp_path)
     assert not list((tmp_path / "figures").glob("*-classes.svg"))
 
 

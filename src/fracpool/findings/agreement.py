@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fracpool.findings import statistics, verdicts
+from fracpool.findings import statistics, verdicts, words
 from fracpool.findings.folder_accuracies import accuracies, accuracy_text
 from fracpool.findings.other_budgets import BUDGET, OTHER_BUDGET, Beside, networks_beside
 from fracpool.findings.rules.part import NOT_RUN, Part
 from fracpool.findings.statistics import Estimate, difference_text, interval_text
 from fracpool.findings.verdicts import Finding
 from fracpool.records.plain_text import count, cut, text
+from fracpool.settings.findings_schema import NO_RULE
 from fracpool.settings.names import distinct_names, flatten
 from fracpool.table import results as tables
 from fracpool.table.experiment import Experiment, natural
@@ -69,6 +70,7 @@ class FindingLine:
     experiment: str
     claim: str
     verdicts: tuple[str, ...]
+    words: tuple[str, ...]  # the same in the words that people read
     parts: list[Line]
     other: str = ""  # why the verdicts are not held against each other: one of OTHER_…
 
@@ -249,10 +251,10 @@ def _other(experiments: Sequence[Experiment], finding: str) -> str:
 
 
 def _rule(finding: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What decides a finding: its parts without their titles."""
+    """What decides a finding: its parts without what they are called."""
     parts = finding.get("parts")
     mappings = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
-    return [{key: value for key, value in part.items() if key != "title"} for part in mappings]
+    return [{key: value for key, value in part.items() if key not in NO_RULE} for part in mappings]
 
 
 def _only_of(settings: Mapping[str, Any], start: tuple[str, ...]) -> dict[str, Any]:
@@ -268,6 +270,7 @@ def _finding_line(found: Sequence[Finding | None], other: str) -> FindingLine:
         experiment=known.experiment,
         claim=known.claim,
         verdicts=tuple("" if finding is None else finding.verdict for finding in found),
+        words=tuple("" if finding is None else finding.told for finding in found),
         parts=[_part_line(key[0], [each.get(key) for each in parts], other) for key in keys],
         other=other,
     )
@@ -287,11 +290,11 @@ def _part_line(title: str, parts: Sequence[Part | None], other: str) -> Line:
     values = [None if part is None else _difference(part) for part in parts]
     nothing = (None,) * len(parts)
     if other in (OTHER_DATA, OTHER_BUDGET):
-        shown = tuple("–" if part is None else part.seen or part.verdict for part in parts)
+        shown = tuple("–" if part is None else part.seen or words.word(part) for part in parts)
         return Line(title, tuple(values), shown, nothing, other)
     if any(value is not None for value in values):
         return _line(title, values, difference_text)
-    shown = tuple("–" if part is None else part.seen or part.verdict for part in parts)
+    shown = tuple("–" if part is None else part.seen or words.word(part) for part in parts)
     verdicts = {part.verdict for part in parts if part is not None}
     several = sum(part is not None for part in parts) > 1
     verdict = (AGREE if len(verdicts) == 1 else APART) if several else ONLY_ONE
@@ -313,8 +316,8 @@ def _only(names: Sequence[str], judged: Iterable[FindingLine], variants: Iterabl
     found: dict[str, list[str]] = {name: [] for name in names}
     for finding in judged:
         if finding.verdict == ONLY_ONE:
-            for name, verdict in zip(names, finding.verdicts, strict=True):
-                found[name] += [f"finding {finding.id} ({finding.experiment}): {verdict}"] if verdict else []
+            for name, word in zip(names, finding.words, strict=True):
+                found[name] += [f"finding {finding.id} ({finding.experiment}): {word}"] if word else []
     for line in variants:
         if line.verdict == ONLY_ONE:
             found[names[line.first]].append(f"{line.name}: {line.shown[line.first]}")

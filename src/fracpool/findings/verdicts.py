@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fracpool.findings import statistics
+from fracpool.findings import statistics, words
 from fracpool.findings.rules.kinds import judge_part
 from fracpool.findings.rules.part import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, VERDICTS, Part
 from fracpool.records.plain_text import count, text
@@ -50,6 +50,23 @@ class Finding:
     rule_changes: tuple[str, ...] = ()  # what became of its rule once runs were known
 
     @property
+    def word(self) -> str:
+        """What became of the claim, in the word that people read (`fracpool.findings.words`)."""
+        return words.word_over(self.verdict, self.counted)
+
+    @property
+    def told(self) -> str:
+        """The word, with the number of seeds where they leave it undecided."""
+        open_ = [part for part in self.counted if part.verdict == INCONCLUSIVE]
+        return words.told(self.word, open_[0] if open_ else None)
+
+    @property
+    def scope(self) -> str:
+        """After which training, and in which forms of test, it was judged."""
+        decisive = [part for part in self.counted if part.verdict == self.verdict] or self.counted
+        return "; ".join(dict.fromkeys(part.scope for part in decisive if part.scope))
+
+    @property
     def counted(self) -> list[Part]:
         return [part for part in self.parts if part.counts]
 
@@ -72,9 +89,11 @@ def judge(results: Results) -> list[Finding]:
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     """The content of findings.json.
 
-    `findings` is a list of {id, experiment, claim, source, comparison, verdict, reason, parts}; a part is
-    {kind, title, counts, claimed, verdict, reason, numbers, notes}. `numbers` depends on the kind: of a
-    comparison n, seeds, at, metric, the names a and b, mean_a, mean_b, difference with low and high (its interval),
+    `findings` is a list of {id, experiment, claim, source, comparison, verdict, word, scope, reason, parts}; a part is
+    {kind, title, counts, claimed, verdict, word, scope, reason, numbers, notes}. `word` says how a claim was missed
+    (`fracpool.findings.words`), `scope` after which training and in which form of test. `numbers` depends on the kind:
+    of a comparison n, seeds, at, metric, the names a and b, mean_a, mean_b, difference with low and high (its
+    interval),
     p_for and p_against before and after Holm's correction over `family` comparisons, mcnemar (mean counts of
     images that only one of both classes rightly, and in how many seeds they differ), and seeds_needed where it is
     inconclusive. Accuracies and differences are fractions, not per cent. `schema` rises when a field changes.
@@ -91,6 +110,8 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
                 "source": f.source,
                 "comparison": f.comparison,
                 "verdict": f.verdict,
+                "word": f.word,
+                "scope": f.scope,
                 "reason": f.reason,
                 **({"rule_changes": list(f.rule_changes)} if f.rule_changes else {}),
                 "parts": [
@@ -100,6 +121,8 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
                         "counts": p.counts,
                         "claimed": p.claimed,
                         "verdict": p.verdict,
+                        "word": words.word(p),
+                        "scope": p.scope,
                         "reason": p.reason,
                         "numbers": p.numbers,
                         "notes": p.notes,
@@ -228,7 +251,7 @@ def _told(parts: Sequence[Part], counted: Sequence[Part]) -> str:
     lines = [f"{part.title}: {_seen_against_claim(part)}" for part in parts]
     if len(counted) <= 3:
         return "; ".join(lines)
-    return f"{len(parts)} of {len(counted)} comparisons are {parts[0].verdict}, such as {lines[0]}"
+    return f"{len(parts)} of {len(counted)} comparisons are {words.word(parts[0])}, such as {lines[0]}"
 
 
 def _seen_against_claim(part: Part) -> str:

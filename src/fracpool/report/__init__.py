@@ -23,6 +23,7 @@ from fracpool.command_line import BAD_INPUT, STOPPED, Parser, directory, need_st
 from fracpool.records.store import Store
 
 if TYPE_CHECKING:
+    from fracpool.findings.verdicts import Finding
     from fracpool.table.experiment import Experiment
 
 DEFAULT = Path("results/quick")
@@ -43,7 +44,7 @@ class Report:
     remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        verdicts = ", ".join(f"{finding} {verdict}" for finding, verdict in self.verdicts.items())
+        verdicts = "; ".join(f"{finding} {verdict}" for finding, verdict in self.verdicts.items())
         told = [self.answer, *([verdicts] if verdicts else []), *self.remarks]
         return "\n".join([*told, f"Open {self.path.resolve()}"])
 
@@ -68,11 +69,16 @@ def make_report(results_dir: str | os.PathLike[str]) -> Report:
         read = results.read(root)
         page = write(read)
         several = [id_ for id_, n in Counter(f.id for f in page.findings).items() if n > 1]
-        verdicts = {f"{f.id} ({f.experiment})" if f.id in several else f.id: f.verdict for f in page.findings}
+        verdicts = {f"{f.id} ({f.experiment})" if f.id in several else f.id: _shown(f) for f in page.findings}
         changed = [f"{f.id}: {line}" for f in page.findings for line in f.rule_changes]
         return Report(root / "report.html", page.answer.headline, verdicts, (*changed, *_edited(read.experiments)))
     except OSError as error:
         raise ReportError(f"{error.filename or root}: cannot be read or written ({error.strerror})") from None
+
+
+def _shown(finding: Finding) -> str:
+    """Its verdict, with budget and form of test: smaller than claimed (10 epochs, one drawn pass)."""
+    return f"{finding.told} ({finding.scope})" if finding.scope else finding.told
 
 
 def _edited(experiments: Iterable[Experiment]) -> list[str]:

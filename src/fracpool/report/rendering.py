@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from fracpool.findings import statistics
+from fracpool.findings import statistics, words
 from fracpool.findings.rules.part import ALPHA, REPRODUCED, Part
 from fracpool.records.plain_text import points, text
 
@@ -37,9 +37,16 @@ def templates() -> jinja2.Environment:
         "inline_svg": lambda figure: Markup(figure.inline),
         "p_value": _p_value,
         "details": _details,
+        "word": words.word,
+        "told": lambda part: words.told(words.word(part), part),
     }
     environment.filters |= filters
-    environment.globals |= {"method": statistics.METHOD, "alpha": ALPHA, "level": statistics.LEVEL}
+    environment.globals |= {
+        "method": statistics.METHOD,
+        "alpha": ALPHA,
+        "words": words.WORDS,
+        "level": statistics.LEVEL,
+    }
     return environment
 
 

@@ -94,7 +94,10 @@ EVERY_PART = {
     "title": Key(_is_text, "a text", required=False),
     "counts": Key(_is_flag, "true or false", required=False),
     "headline": Key(_is_flag, "true or false", required=False),
+    "answer": Key(_is_text, "a claim of the answer in its own words", required=False),
+    "claimed_epochs": Key(_is_size, "a whole number of epochs from 1", required=False),
 }
+NO_RULE = ("title", "answer", "claimed_epochs")  # keys of a part that say how it is told, not how it is judged
 KINDS: dict[str, dict[str, Key]] = {
     "final_size": {"variant": _ONE, "size": Key(_is_size, "a whole number of cells from 1")},
     "gap": {**_PAIR, "range": _RANGE, "margin": _WIDTH},

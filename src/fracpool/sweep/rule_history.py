@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fracpool.settings.findings_schema import NO_RULE
+
 
 def extended(before: Mapping[str, Any], findings: Mapping[str, Any], date: str, known: int) -> dict[str, Any]:
     """The history of the sweep file `before` with the rules of today's findings, by the finding's id.
@@ -25,5 +27,5 @@ def extended(before: Mapping[str, Any], findings: Mapping[str, Any], date: str, 
 
 
 def _rule(finding: Mapping[str, Any]) -> list[Any]:
-    """What decides: all of the parts but their titles."""
-    return [{key: value for key, value in part.items() if key != "title"} for part in finding["parts"]]
+    """What decides: all of the parts but what they are called."""
+    return [{key: value for key, value in part.items() if key not in NO_RULE} for part in finding["parts"]]

@@ -11,6 +11,7 @@ import numpy as np
 from fracpool.findings import statistics
 from fracpool.findings.rules.part import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Part, need_runs, wide
 from fracpool.findings.scores import NotJudged, scores
+from fracpool.findings.sighting import sighted, trained_on
 from fracpool.findings.statistics import difference_text
 from fracpool.records.plain_text import text
 from fracpool.settings import findings_schema
@@ -35,6 +36,7 @@ def since(results: Results, experiment: Experiment, spec: Mapping[str, Any], par
         for point, p in zip(points, statistics.holm([point[name] for point in points]), strict=True):
             point[name] = p
     metrics = {"metric": spec.get("metric", "test_accuracy"), **{k: spec[k] for k in ("metric_b",) if k in spec}}
+    part.scope, part.epochs = part.sightings[-1].scope, part.sightings[-1].epochs
     fewest = min(point["n"] for point in points)
     part.numbers = {"n": fewest, "along": along, "relation": relation, "margin": margin, **metrics, "values": points}
     held = [point["p_for"] <= ALPHA for point in points]
@@ -79,6 +81,10 @@ def _compared(
         p_for, p_against = statistics.p_inside(sample, -margin, margin), statistics.p_outside(sample, -margin, margin)
     else:
         p_for, p_against = statistics.p_above(sample, 0.0), statistics.p_below(sample, margin)
+    means = (float(np.mean([found[seed] for seed in seeds])) for found in (of_a, of_b))
+    level = statistics.p_inside(sample, -margin, margin) <= ALPHA
+    shown = trained_on(results, experiment, a)
+    part.sightings.append(sighted(a, b, mean, (next(means), next(means)), level, spec, shown))
     return {
         "value": value,
         "n": len(seeds),

@@ -14,7 +14,8 @@
   finds it below.
 - `ranking` (variants, first, at, metric): the claim is that `first`, one of the set `variants`, has the highest mean.
   Reproduced if one-sided tests find it above each of the others (the largest p-value counts); not reproduced if
-  they find another above it (the smallest, times the number of others). Beside it stand all of them in order, with
+  they find another above it (the smallest, times the number of others), or it below the mean of the others, which the
+  best of a set is not (the smaller of the two, doubled). Beside it stand all of them in order, with
   intervals of mean and place, and the probability that `first` improves on each.
 - `improvement` (a, b, tasks, at, metric): a and b select one variant for each value of the setting `tasks`. The claim
   is that a run of a more often than not scores above one of b, on average over the tasks: reproduced if a permutation
@@ -31,6 +32,10 @@ What keys a kind has, and how a, b and variant select, is in `fracpool.settings.
 or, at the end only, averaged_accuracy (repeated passes), deterministic_accuracy (one pass over even regions),
 views_accuracy (views of the images) or even_views_accuracy (the same over even regions); of gap, comparable, better and
 since `metric_b` is that of b, where it is another.
+
+Every kind may say `title`, `counts` (false: judged beside the verdict), `headline` (the first screen is made from it),
+`answer` (a claim of the answer in its own words: a row of the first screen's table) and `claimed_epochs` (for which
+length of training the claim was made: a shorter one refutes nothing).
 
 Otherwise, and with fewer than MIN_SEEDS common seeds, the part is inconclusive. The p-values that a rule gives are
 corrected and turned into a verdict where the parts of a finding are read together (`fracpool.findings.verdicts`).
@@ -61,6 +66,7 @@ def judge_part(results: Results, experiment: Experiment, spec: Mapping[str, Any]
     """
     kind = str(spec.get("kind"))
     part = Part(text(kind, 40), text(spec.get("title") or kind), bool(spec.get("counts", True)))
+    part.headline, part.answer = spec.get("headline") is True, text(spec.get("answer") or "")
     try:
         findings_schema.check_part(spec, "part", known_only=False)  # a sweep did before it ran; a file may be anyone's
     except SettingsError as error:
@@ -68,6 +74,7 @@ def judge_part(results: Results, experiment: Experiment, spec: Mapping[str, Any]
         return [part]
     if kind == "better" and spec.get("match") == "final_size":
         return matched_parts(results, experiment, spec, part)
+    part.claimed_epochs = spec.get("claimed_epochs")
     attempt(part, partial(KINDS[kind], results, experiment, spec, part))
     return [part]
 

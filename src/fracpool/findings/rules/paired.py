@@ -21,6 +21,7 @@ from fracpool.findings.rules.part import (
     wide,
 )
 from fracpool.findings.scores import WORDS, NotJudged, predicted, scores, select, select_one
+from fracpool.findings.sighting import sighted, trained_on
 from fracpool.findings.statistics import difference_text
 from fracpool.records.plain_text import count, text
 from fracpool.table.experiment import Experiment
@@ -150,6 +151,11 @@ def _paired(
         "high": mean.high,
     }
     part.seen = difference_text(mean)
+    margin = float(spec["margin"]) if part.kind != "gap" else 0.0
+    level = len(seeds) >= statistics.MIN_SEEDS and margin > 0 and statistics.p_inside(sample, -margin, margin) <= ALPHA
+    means = part.numbers["mean_a"], part.numbers["mean_b"]
+    seen = sighted(a, b, mean, means, level, spec, trained_on(results, experiment, a))
+    part.sightings, part.scope, part.epochs = [seen], seen.scope, seen.epochs
     if at == "end":
         part.numbers["mcnemar"] = _mcnemar(results, experiment, (a, metric), (b, metric_b), seeds)
     if len(seeds) < statistics.MIN_SEEDS:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fracpool.findings import statistics
 from fracpool.findings.scores import NotJudged, scores
+from fracpool.findings.sighting import Sighting, budget, epochs_of, form
 from fracpool.records.plain_text import count, text
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
@@ -32,6 +33,12 @@ class Part:
     numbers: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     tests: Tests | None = None
+    headline: bool = False  # whether the report's first screen is made from it
+    answer: str = ""  # a claim of the answer in its own words, which this part is about
+    claimed_epochs: int | None = None  # of training, that the claim was made for
+    epochs: int | None = None  # of training, that it was judged after
+    scope: str = ""  # the same in words, and how the networks were tested
+    sightings: list[Sighting] = field(default_factory=list)  # of two networks, from the shortest training on
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,12 @@ def need_seeds(part: Part, found: int, what: str, of: str) -> None:
     if found < statistics.MIN_SEEDS:
         part.verdict = INCONCLUSIVE if found else NOT_RUN
         raise NotJudged(f"{count(found, what)} {of}; at least {statistics.MIN_SEEDS} are needed")
+
+
+def tested_after(part: Part, variant: Variant, spec: Mapping[str, Any]) -> None:
+    """Tells a part about accuracies that no seeds pair when and how they were taken."""
+    at, metric = spec.get("at", "end"), str(spec.get("metric", "test_accuracy"))
+    part.epochs, part.scope = epochs_of(variant, at), f"{budget(variant, at)}, {form(variant, metric)}"
 
 
 # ---- what a part is given, and its words ----

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fracpool.findings import statistics
-from fracpool.findings.rules.part import Part, Tests, need_runs, need_seeds, noted_scores
+from fracpool.findings.rules.part import Part, Tests, need_runs, need_seeds, noted_scores, tested_after
 from fracpool.findings.scores import NotJudged, select, select_one
 from fracpool.records.plain_text import text
 from fracpool.settings import findings_schema
@@ -28,6 +28,7 @@ def reaches(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
     level, margin = float(spec["level"]), float(spec["margin"])
     variant = select_one(experiment, spec["variant"])
     part.claimed = f"error {100 * (1 - level):.2f} %, +\u00a0{100 * margin:g}"
+    tested_after(part, variant, spec)
     sample = np.array(list(noted_scores(results, experiment, variant, spec, part).values()))
     if 0 < len(sample) < statistics.MIN_SEEDS:
         part.seen = f"error {100 * (1 - sample.mean()):.2f} %, n\u00a0=\u00a0{len(sample)}"
@@ -52,6 +53,7 @@ def ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
     chosen = spec.get("variants") or {}
     variants, first = select(experiment, chosen), select_one(experiment, {**chosen, **spec["first"]})
     part.claimed = f"place 1 of {len(variants)}"
+    tested_after(part, first, spec)
     if len(variants) < 2:
         raise NotJudged("fewer than two variants to rank")
     if len(variants) > MOST_RANKED:
@@ -69,9 +71,11 @@ def ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
     part.seen = f"place {own} of {len(rows)}; the highest mean is {best:.2f} % ({leader}), n\u00a0=\u00a0{len(seeds)}"
     ahead = [(table[own_row] - row).round(12) for other, row in enumerate(table) if other != own_row]
     nearest = min(ahead, key=lambda sample: abs(float(sample.mean())))
+    another = min(1.0, len(ahead) * min(statistics.p_below(sample, 0.0) for sample in ahead))
+    over_all = statistics.p_below(np.mean(ahead, axis=0).round(12), 0.0)
     part.tests = Tests(
         max(statistics.p_above(sample, 0.0) for sample in ahead),
-        min(1.0, len(ahead) * min(statistics.p_below(sample, 0.0) for sample in ahead)),
+        min(1.0, 2 * min(another, over_all)),
         statistics.seeds_needed(nearest, abs(float(nearest.mean()))),
     )
 
@@ -103,6 +107,7 @@ def improvement(results: Results, experiment: Experiment, spec: Mapping[str, Any
     a, b = (_by_task(experiment, spec, side) for side in ("a", "b"))
     if not a or set(a) != set(b):
         raise NotJudged(f"a and b have no variants for the same values of {text(spec['tasks'], 60)}")
+    tested_after(part, a[sorted(a)[0]], spec)
     runs_a, runs_b = (
         [np.array(list(noted_scores(results, experiment, side[task], spec, part).values())) for task in sorted(a)]
         for side in (a, b)
