@@ -71,6 +71,26 @@ def test_a_rule_that_is_changed_after_the_results_leaves_a_trace(swept, folder):
     assert "Q1: rule changed after 6 runs were known" in swept(finding(margin=0.5))
 
 
+def test_what_is_added_beside_a_rule_is_told_and_no_change_of_it(swept, folder):
+    root = folder / "results" / "mine"
+    swept(finding())
+    in_all_forms = finding()
+    in_all_forms["Q1"]["forms"] = ["even", "averaged"]
+    assert "rule changed" not in swept(in_all_forms)
+    (judged,) = json.loads((root / "findings.json").read_text())["findings"]
+    assert "rule_changes" not in judged
+    assert judged["beside_changes"][0].startswith("some added after 6 runs were known (")
+    assert "no part of the verdict; some added after 6 runs were known" in (root / "report.md").read_text()
+    assert "no part of the verdict; some added after 6 runs were known" in (root / "report.html").read_text()
+
+    in_all_forms["Q1"]["parts"][0]["margin"] = 0.9
+    assert "Q1: rule changed after 6 runs were known" in swept(in_all_forms)
+    in_all_forms["Q1"]["parts"].append({**in_all_forms["Q1"]["parts"][0], "margin": 0.5})  # which counts
+    swept(in_all_forms)
+    (judged,) = json.loads((root / "findings.json").read_text())["findings"]
+    assert len(judged["rule_changes"]) == 2
+
+
 def test_the_report_alone_says_that_the_experiment_was_edited(swept, folder):
     swept(finding())
     root, file = folder / "results" / "mine", folder / "my" / "experiment" / "mine.yaml"

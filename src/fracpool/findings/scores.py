@@ -9,7 +9,7 @@ import numpy as np
 
 from fracpool.findings import statistics
 from fracpool.findings.statistics import Estimate
-from fracpool.records.plain_text import text
+from fracpool.records.plain_text import count, text
 from fracpool.records.record import Record, RecordError
 from fracpool.settings import findings_schema
 from fracpool.table.experiment import Experiment
@@ -62,10 +62,14 @@ def by_seed(
     found: dict[int, float] = {}
     notes: list[str] = []
     doubled: set[int] = set()
+    untested = 0
     for record in records:
         seed = int(record.data["seed"])
         if record.status != "completed":
             notes.append(f"seed {seed}: {record.status}")
+            continue
+        if at == "end" and metric not in record.data["metrics"]:
+            untested += 1
             continue
         try:
             value = _score(record, at, metric)
@@ -78,6 +82,8 @@ def by_seed(
     for seed in sorted(doubled):
         del found[seed]
         notes.append(f"seed {seed}: two records in one sweep, neither is used")
+    if untested:
+        notes.append(f"{count(untested, 'record')} without {metric}, a form in which they were not tested")
     return found, notes
 
 

@@ -11,28 +11,31 @@ A finding is data in `experiments/NAME.yaml`, under `experiment.findings`, by it
           b: {pool.kind: max, …}
           …                        # the margin and other fields of the kind
           counts: true             # false: judged and shown, but no part of the verdict ("when", "why")
+      forms: [even, averaged]      # its comparisons of one pass in other forms of test, which do not count
 
 The kinds and their rules are in `fracpool.findings.rules`. The p-values of the parts that count are corrected together
-(Holm), and so are those of the parts that do not. A part that they leave open is inconclusive and tells how many seeds
-the seen spread asks for. A finding is not reproduced if a counted part is not; reproduced if all are; not run if
-nothing that counts was run; else inconclusive.
+(Holm), and so are those of the parts that do not, and those of each form. A part that they leave open is inconclusive
+and tells how many seeds the seen spread asks for. A finding is not reproduced if a counted part is not; reproduced if
+all are; not run if nothing that counts was run; else inconclusive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fracpool.findings import statistics, words
 from fracpool.findings.rules.kinds import judge_part
 from fracpool.findings.rules.part import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, VERDICTS, Part
+from fracpool.findings.scores import WORDS
 from fracpool.records.plain_text import count, text
+from fracpool.settings import finding_forms
 from fracpool.table.experiment import Experiment, Rule, natural
 from fracpool.table.results import Results
 
 SCHEMA = 1  # of findings.json
-MOST_PARTS, MOST_SETS = 500, 20
+MOST_PARTS, MOST_SETS = 500, 30
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Finding:
     verdict: str = NOT_RUN
     reason: str = ""
     rule_changes: tuple[str, ...] = ()  # what became of its rule once runs were known
+    beside_changes: tuple[str, ...] = ()  # … and of what stands beside it
 
     @property
     def word(self) -> str:
@@ -78,11 +82,11 @@ class Finding:
 def judge(results: Results) -> list[Finding]:
     """All findings of a results folder with their verdicts, sorted by id."""
     room = Room(results.beyond)
-    found = [
-        _judge_finding(results, experiment, given, room)
-        for experiment in results.experiments
-        for given in experiment.findings
-    ]
+    asked = [(experiment, given) for experiment in results.experiments for given in experiment.findings]
+    found = [_judge_parts(results, experiment, given, room) for experiment, given in asked]
+    for finding, (experiment, given) in zip(found, asked, strict=True):  # the room that is left is for other forms
+        finding.parts += _judge_forms(results, experiment, given, room)
+        finding.verdict, finding.reason = _conclude(finding)
     return sorted(found, key=lambda f: (natural(f.id), f.experiment))
 
 
@@ -91,7 +95,8 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
     `findings` is a list of {id, experiment, claim, source, comparison, verdict, word, scope, reason, parts}; a part is
     {kind, title, counts, claimed, verdict, word, scope, reason, numbers, notes}. `word` says how a claim was missed
-    (`fracpool.findings.words`), `scope` after which training and in which form of test. `numbers` depends on the kind:
+    (`fracpool.findings.words`), `scope` after which training and in which form of test; a part that the finding's
+    `forms` added has its `form`. `numbers` depends on the kind:
     of a comparison n, seeds, at, metric, the names a and b, mean_a, mean_b, difference with low and high (its
     interval),
     p_for and p_against before and after Holm's correction over `family` comparisons, mcnemar (mean counts of
@@ -114,6 +119,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
                 "scope": f.scope,
                 "reason": f.reason,
                 **({"rule_changes": list(f.rule_changes)} if f.rule_changes else {}),
+                **({"beside_changes": list(f.beside_changes)} if f.beside_changes else {}),
                 "parts": [
                     {
                         "kind": p.kind,
@@ -126,6 +132,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
                         "reason": p.reason,
                         "numbers": p.numbers,
                         "notes": p.notes,
+                        **({"form": p.form} if p.form else {}),
                     }
                     for p in f.parts
                 ],
@@ -135,7 +142,8 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str, Any], room: Room) -> Finding:
+def _judge_parts(results: Results, experiment: Experiment, given: Mapping[str, Any], room: Room) -> Finding:
+    """A finding with its own parts."""
     finding = Finding(
         id=text(given.get("id") or "?", 40),
         experiment=experiment.name,
@@ -143,8 +151,9 @@ def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str,
         source=text(given.get("source") or "", 1000),
         comparison=text(given.get("comparison") or "", 1000),
         parts=[],
-        rule_changes=_rule_changes(experiment.rules.get(str(given.get("id")), ())),
     )
+    rules = experiment.rules.get(str(given.get("id")), ())
+    finding.rule_changes, finding.beside_changes = _changes(rules, beside=False), _changes(rules, beside=True)
     for spec in _specs(given):
         if not room.take(spec):
             finding.parts.append(room.left_out(finding))
@@ -154,16 +163,33 @@ def _judge_finding(results: Results, experiment: Experiment, given: Mapping[str,
         finding.parts += judged
     for family in (finding.counted, finding.context):
         _decide(family)
-    finding.verdict, finding.reason = _conclude(finding)
     return finding
 
 
-def _rule_changes(rules: Sequence[Rule]) -> tuple[str, ...]:
+def _judge_forms(results: Results, experiment: Experiment, given: Mapping[str, Any], room: Room) -> list[Part]:
+    """The parts of a finding's further forms of test; those of a form are read together."""
+    families: dict[str, list[Part]] = {}
+    for form, spec in finding_forms.repeated(given):
+        titled = {"title": f"{spec['title']}{WORDS[spec['metric']]}"} if "title" in spec else {}
+        if not room.take(spec):
+            room.tell(f"{experiment.name}: finding {text(given.get('id'), 40)} in other forms of test")
+            break
+        judged = judge_part(results, experiment, {**spec, **titled})
+        room.parts -= len(judged)
+        families.setdefault(form, []).extend(replace(part, form=form) for part in judged)
+    for family in families.values():
+        _decide(family)
+    return [part for family in families.values() for part in family]
+
+
+def _changes(rules: Sequence[Rule], beside: bool) -> tuple[str, ...]:
+    """What became of a rule, or of what stands beside it, once runs were known."""
     found = []
     for number, rule in enumerate(rules):
-        if rule.known and (number or rule.added):
+        if rule.known and (number or rule.added) and rule.beside == beside:
             were = f"{count(rule.known, 'run')} {'was' if rule.known == 1 else 'were'} known"
-            found.append(f"{'rule changed' if number else 'added'} after {were} ({rule.since[:10]})")
+            what = "some added" if beside else "rule changed" if number else "added"
+            found.append(f"{what} after {were} ({rule.since[:10]})")
     return tuple(found)
 
 
@@ -180,11 +206,15 @@ class Room:
 
     def left_out(self, finding: Finding) -> Part:
         """Stands for the parts that are not judged, so that the finding is not without them."""
+        reason = self.tell(f"{finding.experiment}: parts of finding {finding.id}")
+        return Part("left out", "more comparisons", True, INCONCLUSIVE, reason)
+
+    def tell(self, what: str) -> str:
         reason = (
             f"left out: more than {MOST_PARTS} comparisons, or {MOST_SETS} rankings and improvements, in this folder"
         )
-        self.told.append(f"{finding.experiment}: parts of finding {finding.id} are {reason}")
-        return Part("left out", "more comparisons", True, INCONCLUSIVE, reason)
+        self.told.append(f"{what} are {reason}")
+        return reason
 
 
 def _specs(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -22,7 +22,8 @@ METRICS = (
     "views_accuracy",
     "even_views_accuracy",
 )
-FINDING_KEYS = ("claim", "source", "comparison", "parts")
+FORMS = {"even": "deterministic_accuracy", "averaged": "averaged_accuracy"}  # see `finding_forms`
+FINDING_KEYS = ("claim", "source", "comparison", "parts", "forms")
 Network = TypeVar("Network")
 Flat = Mapping[str, Any]  # the settings of a network by dotted key: {"pool.kind": "fmp", …}
 
@@ -136,6 +137,11 @@ def keys_of(part: Mapping[str, Any]) -> dict[str, Key]:
     return MATCHED if part["kind"] == "better" and "match" in part else KINDS[part["kind"]]
 
 
+def has_forms(part: Mapping[str, Any]) -> bool:
+    """Whether a part is about accuracies, which may be of any form of test."""
+    return keys_of(part).get("metric") is _METRIC
+
+
 def check(findings: Any) -> None:
     """Raises SettingsError for the first thing in an experiment's findings that no rule reads."""
     require(isinstance(findings, Mapping), "experiment.findings", findings, "a mapping of ids to findings")
@@ -146,6 +152,9 @@ def check(findings: Any) -> None:
         for key in ("claim", "source", "comparison"):
             value = finding.get(key, "" if key != "claim" else None)
             require(isinstance(value, str), f"{name}.{key}", value, "a text")
+        forms = finding.get("forms", [])
+        known = isinstance(forms, list) and all(form in tuple(FORMS) for form in forms)
+        require(known, f"{name}.forms", forms, f"a list of {', '.join(FORMS)}")
         parts = finding.get("parts")
         require(isinstance(parts, list) and bool(parts), f"{name}.parts", parts, "a list of what is compared")
         for number, part in enumerate(parts or ()):
@@ -156,7 +165,7 @@ def check_part(part: Any, name: str, known_only: bool = True) -> None:
     """The same for one part, which is called `name`; a key that no rule reads is let pass without `known_only`."""
     require(isinstance(part, Mapping), name, part, "a mapping with a kind")
     kind = part.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise SettingsError(f"{name}.kind={text(kind, 40)}: no such kind; {nearest(str(kind), list(KINDS))}")
     known = {**EVERY_PART, **keys_of(part)}
     if known_only:

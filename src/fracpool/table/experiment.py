@@ -38,14 +38,16 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Rule:
-    """That a finding is judged by another rule since a date (or, if `added`, at all), when so many runs were known.
+    """That a finding is judged by another rule since a date, when so many runs were known.
 
-    `known` is None of a rule that came before fracpool kept the history.
+    `added`: that it is judged at all. `beside`: that its rule is what it was, with comparisons beside it that do not
+    count. `known` is None of a rule that came before fracpool kept the history.
     """
 
     since: str
     known: int | None
     added: bool
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,12 @@ def experiment_of(name: str, sweep: Mapping[str, Any]) -> Experiment:
 
 def _rule(given: Mapping[str, Any]) -> Rule:
     known = given["known"]
-    return Rule(text(given["since"], 40), None if known is None else int(known), bool(given.get("added")))
+    return Rule(
+        text(given["since"], 40),
+        None if known is None else int(known),
+        bool(given.get("added")),
+        bool(given.get("beside")),
+    )
 
 
 def _source(given: Mapping[str, Any] | None) -> Source | None:

@@ -33,6 +33,7 @@ class Part:
     numbers: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     tests: Tests | None = None
+    form: str = ""  # of the test, where a finding's `forms` added the part
     headline: bool = False  # whether the report's first screen is made from it
     answer: str = ""  # a claim of the answer in its own words, which this part is about
     claimed_epochs: int | None = None  # of training, that the claim was made for

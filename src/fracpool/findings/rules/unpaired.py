@@ -70,13 +70,13 @@ def ranking(results: Results, experiment: Experiment, spec: Mapping[str, Any], p
     leader, best = rows[0]["variant"], 100 * rows[0]["mean"]
     part.seen = f"place {own} of {len(rows)}; the highest mean is {best:.2f} % ({leader}), n\u00a0=\u00a0{len(seeds)}"
     ahead = [(table[own_row] - row).round(12) for other, row in enumerate(table) if other != own_row]
-    nearest = min(ahead, key=lambda sample: abs(float(sample.mean())))
+    rival = min(ahead, key=lambda sample: float(sample.mean()))  # the best of the others
     another = min(1.0, len(ahead) * min(statistics.p_below(sample, 0.0) for sample in ahead))
     over_all = statistics.p_below(np.mean(ahead, axis=0).round(12), 0.0)
     part.tests = Tests(
         max(statistics.p_above(sample, 0.0) for sample in ahead),
         min(1.0, 2 * min(another, over_all)),
-        statistics.seeds_needed(nearest, abs(float(nearest.mean()))),
+        statistics.seeds_needed(rival, abs(float(rival.mean()))),
     )
 
 
