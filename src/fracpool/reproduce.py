@@ -26,6 +26,7 @@ from fracpool.settings import config_files
 from fracpool.settings.config_files import quoted
 from fracpool.settings.refusal import SettingsError, nearest
 from fracpool.sweep import forecast, sweep
+from fracpool.sweep.planned_run import PlannedRun
 from fracpool.sweep.sweep_file import NO_REPORT
 
 
@@ -73,12 +74,19 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int
             code = train.main(_command(experiment, options, overrides))
             if code != DONE:
                 return code
-    plans = [plan for plan in plans if not plan.missing_data or plan.settings.missing_data == "error"]
-    points = {point.run.key: point.run for plan in plans for point in plan.pending()}
+    points: dict[str, PlannedRun] = {}
+    left = {}  # runs of each experiment, without those that an earlier one has, too
+    for name, plan in zip(profile, plans, strict=True):
+        known_before = len(points)
+        if not plan.missing_data or plan.settings.missing_data == "error":
+            points |= {point.run.key: point.run for point in plan.pending()}
+        left[name] = len(points) - known_before
     trainings = [run for run in points.values() if run.settings.task == "train"]
     time = forecast.estimate(trainings, forecast.measured(store.read().records), threads=1)
     about = "" if time is None else f", {time.shared_by(options.jobs)} by what such runs took here"
     print(f"{count(len(profile), 'experiment')}, {count(len(points), 'run')} to do, {options.jobs} at a time{about}")
+    if points:
+        print("left: " + ", ".join(f"{name} {runs:,}" for name, runs in left.items() if runs))
     return DONE
 
 
