@@ -1,6 +1,5 @@
 """The committed reference study: its report follows from its records, byte for byte."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -28,15 +27,6 @@ def test_the_report_regenerates_from_its_records_byte_for_byte(tmp_path):
     shutil.copy(REFERENCE / PACKED_FILE, copy)
     write_report(copy)
     assert files(copy) == files(REFERENCE)
-
-
-def test_the_readme_says_what_the_report_says():
-    readme = (REFERENCE.parents[1] / "README.md").read_text(encoding="utf-8").partition("## The layer alone")[0]
-    report = (REFERENCE / "report.md").read_text(encoding="utf-8").replace("\\", "").replace("\u00a0", " ")
-    said = re.findall(r"([+−]\d+\.\d) (\[.*?\]) \| (\d+)", readme)
-    assert len(said) >= 7
-    for value, interval, n in said:
-        assert f"{value} points {interval}, n = {n}" in report
 
 
 def test_its_records_are_whole_and_small(tmp_path):
