@@ -141,6 +141,16 @@ WRONG = [
     ("-m seed=range(3,3)", ["seed=range(3,3)", "at least one"]),
     ("-m seed=", ["seed="]),
     ("-m pool=max model.conv_layers=5,6 dataset=mnist5k", ["nothing to run"]),
+    ("-m budget.epochs=3,0,10 dataset=mnist5k", ["budget.epochs=0", "from 1"]),
+    (
+        "-m budget.epochs=3,1 budget.plain_epochs=2 model=graham model.distort=true model.centre=true pool=fmp",
+        ["budget.plain_epochs=2", "budget.epochs=1"],
+    ),
+    (
+        "-m budget.epochs=10,1 optimizer.schedule=cosine optimizer.warm_up=0.2 budget.train_examples=100 "
+        "budget.batch_size=50 dataset=mnist5k",
+        ["budget.epochs=1", "at least 3 with optimizer.warm_up=0.2", "no step of 2 an epoch"],
+    ),
     ("-m pool=max,fmpp", ["pool=fmpp", "did you mean fmp?"]),
     ("-m pool=fmp pool.ratio=1.4,0.4 dataset=mnist5k", ["pool.ratio=0.4"]),
     ("repeats=0", ["repeats=0", "from 1"]),

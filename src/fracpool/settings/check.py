@@ -18,6 +18,7 @@ from fracpool.settings import findings_schema, poolings
 from fracpool.settings.poolings import POOLINGS
 from fracpool.settings.refusal import SettingsError, expanded, is_name, one_of, require
 from fracpool.settings.schema import (
+    BudgetSettings,
     ModelSettings,
     OptimizerSettings,
     PoolSettings,
@@ -160,6 +161,7 @@ def check(settings: Settings) -> None:
     require(model.distort or not plain, "budget.plain_epochs", plain, "0 without model.distort")
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
+        _check_warm_up(optimizer.warm_up, budget, budget.train_examples)
 
     findings_schema.check(s.experiment.findings)
     _check_trainer(s.trainer, budget.batch_size, s.backend)
@@ -255,6 +257,15 @@ def _check_optimizer(optimizer: OptimizerSettings, model: ModelSettings) -> None
     require(not steps or not optimizer.average, "optimizer.average", optimizer.average, "0 with optimizer.lookahead")
     epochs, allowed = model.whiten_epochs, f"0 with optimizer={optimizer.name}; take sgd"
     require(sgd or not epochs, "model.whiten_epochs", epochs, allowed)
+
+
+def _check_warm_up(share: float, budget: BudgetSettings, examples: int) -> None:
+    """That a training of so many images is long enough to warm up in it."""
+    steps = math.ceil(examples / budget.batch_size)  # of an epoch
+    is_met = not share or int(share * steps * budget.epochs) >= 1
+    least = 1 if is_met else math.ceil(1 / share / steps)
+    allowed = f"at least {least} with optimizer.warm_up={share}, which gets no step of {steps} an epoch"
+    require(is_met, "budget.epochs", budget.epochs, allowed)
 
 
 def _check_trainer(trainer: TrainerSettings, batch: int, backend: str | None) -> None:
