@@ -1,7 +1,7 @@
 """`python -m fracpool.reproduce`: all experiments of a profile, then the report. What `make reproduce` calls.
 
 A profile (configs/profiles/) says for each experiment with which overrides it runs. Records go to
-<results>/<profile>/, so a second call finds everything done and only writes the report.
+<results>/<profile>/, so a second call finds everything done; a report that would be the same is left as it is.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             return code
         worst = max(worst, code)
     try:
-        print(report.make_report(options.results / (options.into or options.profile)))
+        print(report.latest_report(options.results / (options.into or options.profile)))
     except report.ReportError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT

@@ -8,7 +8,7 @@ from conftest import TINY
 
 from fracpool.report import make_report, write_report
 from fracpool.sweep.sweep_file import NO_REPORT
-from fracpool.table.experiment import Source
+from fracpool.table.source import Source
 
 MAX, AVERAGE = {"pool.kind": "max"}, {"pool.kind": "average"}
 TINIER = [*TINY, "budget.epochs=1", "budget.train_examples=100", "repeats=1"]
@@ -94,6 +94,9 @@ def test_what_is_added_beside_a_rule_is_told_and_no_change_of_it(swept, folder):
 def test_the_report_alone_says_that_the_experiment_was_edited(swept, folder):
     swept(finding())
     root, file = folder / "results" / "mine", folder / "my" / "experiment" / "mine.yaml"
+    sweep = (root / "sweeps" / "mine.json").read_bytes()
+    swept(finding())
+    assert (root / "sweeps" / "mine.json").read_bytes() == sweep  # nothing is new
     assert make_report(root).remarks == ()
     before = (root / "report.html").read_bytes()
     file.write_text(file.read_text().replace("0.01", "0.5"))

@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fracpool.command_line import BAD_INPUT, STOPPED, Parser, directory, need_study, show_what_can_be_shown
 from fracpool.records.store import Store
+from fracpool.report import kept
 
 if TYPE_CHECKING:
     from fracpool.findings.verdicts import Finding
@@ -54,6 +55,13 @@ def write_report(results_dir: str | os.PathLike[str]) -> Path:
     return make_report(results_dir).path
 
 
+def latest_report(results_dir: str | os.PathLike[str]) -> Report:
+    """The report as it stands where writing it again would change nothing; else it is made (see `make_report`)."""
+    root = Path(results_dir)
+    said = kept.unchanged(root)
+    return make_report(root) if said is None else _report(root, said)
+
+
 def make_report(results_dir: str | os.PathLike[str]) -> Report:
     """Writes report.html, report.md, runs.csv, runs.parquet, summary.csv, findings.json and figures/*.svg.
 
@@ -66,12 +74,19 @@ def make_report(results_dir: str | os.PathLike[str]) -> Report:
         from fracpool.report.page import write
         from fracpool.table import results
 
+        made_of = kept.made_of(root)  # before anything is read: what changes meanwhile is in the next report
         read = results.read(root)
         page = write(read)
         several = [id_ for id_, n in Counter(f.id for f in page.findings).items() if n > 1]
         verdicts = {f"{f.id} ({f.experiment})" if f.id in several else f.id: _shown(f) for f in page.findings}
         changed = [f"{f.id}: {line}" for f in page.findings for line in f.rule_changes]
-        return Report(root / "report.html", page.answer.headline, verdicts, (*changed, *_edited(read.experiments)))
+        said = {
+            "answer": page.answer.headline,
+            "verdicts": verdicts,
+            "remarks": [*changed, *_edited(read.experiments)],
+        }
+        kept.note(root, made_of, said)
+        return _report(root, said)
     except OSError as error:
         raise ReportError(f"{error.filename or root}: cannot be read or written ({error.strerror})") from None
 
@@ -79,6 +94,10 @@ def make_report(results_dir: str | os.PathLike[str]) -> Report:
 def _shown(finding: Finding) -> str:
     """Its verdict, with budget and form of test: smaller than claimed (10 epochs, one drawn pass)."""
     return f"{finding.told} ({finding.scope})" if finding.scope else finding.told
+
+
+def _report(root: Path, said: Mapping[str, Any]) -> Report:
+    return Report(root / "report.html", said["answer"], said["verdicts"], tuple(said["remarks"]))
 
 
 def _edited(experiments: Iterable[Experiment]) -> list[str]:

@@ -14,15 +14,15 @@ from omegaconf import DictConfig
 
 
 class WriteReport(Callback):
-    """Writes the report when a sweep has ended, and says what it says."""
+    """Writes the report when a sweep has ended, unless it would be the same, and says what it says."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         if config.plan or not folder.is_dir():
             return
-        from fracpool import report  # once there is something to report on: it brings pandas, scipy and matplotlib
+        from fracpool import report  # once there is something to report on
 
         try:
-            print(report.make_report(folder))
+            print(report.latest_report(folder))
         except report.ReportError as error:
             print(error, file=sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from dataclasses import fields
+from functools import lru_cache
 from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -65,10 +66,17 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
 
 def unchecked(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     """The same, of values that have their types but may be out of their range."""
-    plain = OmegaConf.masked_copy(config, [f.name for f in fields(Settings)])
-    typed = OmegaConf.merge(OmegaConf.structured(Settings), plain)
+    known = [f.name for f in fields(Settings)]
+    plain = config if set(config) <= set(known) else OmegaConf.masked_copy(config, known)
+    typed = OmegaConf.merge(_types(), plain)
     settings = cast(Settings, OmegaConf.to_object(typed))
     return settings, _drop_foreign_pool_fields(settings.pool, sweep)
+
+
+@lru_cache(maxsize=1)
+def _types() -> DictConfig:
+    """The fields of settings, each with its type and default; made once, as a sweep composes hundreds of points."""
+    return cast(DictConfig, OmegaConf.structured(Settings))
 
 
 def _drop_foreign_pool_fields(pool: PoolSettings, sweep: bool) -> list[str]:

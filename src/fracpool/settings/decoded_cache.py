@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fracpool.records.cache_folder import cache_folder
 from fracpool.records.files import LEFTOVER_SECONDS
 from fracpool.settings.arrays import Arrays
 
@@ -45,9 +46,9 @@ def cached(name: str, beside: Path, decode: Callable[[], Arrays]) -> Arrays:
 
 
 def _folders(beside: Path) -> Iterator[Path]:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    if home.is_absolute():  # else the user has no home
-        yield home / "fracpool"
+    users = cache_folder()
+    if users is not None:
+        yield users
     yield beside / "fracpool"
 
 

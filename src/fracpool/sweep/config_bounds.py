@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,9 @@ _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # ---- files ----
 
+# Files that were loaded, as they were then: a sweep composes the same ones again for each choice of groups.
+_LOADED: dict[str, tuple[tuple[int, int, int], ConfigResult]] = {}
+
 
 class BoundedFiles(FileConfigSource):
     """Hydra's source of config files, which measures a file before it builds what the file says."""
@@ -56,9 +60,16 @@ class BoundedFiles(FileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         path = os.path.join(self.path, self._normalize_file_name(config_path))
         try:
-            if os.path.exists(path):  # Hydra has its own words for what is not there
+            if not os.path.exists(path):
+                return super().load_config(config_path)  # Hydra has its own words for what is not there
+            found = os.stat(path)
+            version = (found.st_ino, found.st_size, found.st_mtime_ns)
+            known, loaded = _LOADED.get(path, (None, None))
+            if loaded is None or version != known or loaded.provider != self.provider:
                 _measure(path)
-            return super().load_config(config_path)
+                loaded = super().load_config(config_path)
+                _LOADED[path] = version, loaded
+            return deepcopy(loaded)
         except SettingsError:
             raise
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:

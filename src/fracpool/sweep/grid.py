@@ -99,38 +99,55 @@ def grid(arguments: list[str], loader: Any) -> list[list[Override]]:
 
 class Composer:
     """Composes points. Hydra needs some 60 ms for each, so one composition serves all that choose the same
-    groups, and plain values are set on a copy of it, as Hydra itself does after composing."""
+    groups, and plain values are set on a copy of it, as Hydra itself does after composing. Findings, which are most
+    of a config, are kept apart and shared by all copies."""
 
     def __init__(self, config: DictConfig, loader: Any) -> None:
         self.config, self.loader = config, loader
-        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any] | None]] = {}
         self.groups: dict[str, bool] = {}
 
-    def compose(self, overrides: Sequence[Override]) -> DictConfig:
+    def compose(self, overrides: Sequence[Override]) -> tuple[DictConfig, dict[str, Any] | None]:
+        """A point, and its experiment's findings unless they are in it."""
         plain = [o for o in overrides if self._is_plain_value(o)]
         rest = tuple(str(o.input_line) for o in overrides if o not in plain)
         if rest not in self.composed:
             whole = self.loader.load_sweep_config(self.config, list(rest))
-            keep = [name for name in whole if name != "hydra"]
-            self.composed[rest] = OmegaConf.masked_copy(whole, keep)
-        config = deepcopy(self.composed[rest])
+            own = OmegaConf.masked_copy(whole, [name for name in whole if name != "hydra"])
+            self.composed[rest] = own, _take_findings(own)
+        shared, findings = self.composed[rest]
+        config = deepcopy(shared)
         try:
             for override in plain:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException:  # composing it whole gives the error as Hydra words it
             self.loader.load_sweep_config(self.config, [str(o.input_line) for o in overrides])
             raise
-        return config
+        return config, findings
 
     def _is_plain_value(self, override: Override) -> bool:
         changes = not (override.is_add() or override.is_force_add() or override.is_delete())
         key = override.key_or_group
-        return changes and not key.startswith("hydra") and not self._is_group(key)
+        return changes and not key.startswith(("hydra", "experiment.")) and not self._is_group(key)
 
     def _is_group(self, key: str) -> bool:
+        if "." in key:  # a field in a group: parts of a group's name are told apart by /
+            return False
         if key not in self.groups:  # Hydra reads its folders anew at each question
-            self.groups[key] = bool(self.loader.get_group_options(key))
+            self.groups[key] = bool(self.loader.repository.get_group_options(key))
         return self.groups[key]
+
+
+def _take_findings(config: DictConfig) -> dict[str, Any] | None:
+    """Takes an experiment's findings out of a config; None, and nothing is taken, where interpolations need them."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    experiment = plain.get("experiment") if isinstance(plain, dict) else None
+    findings = experiment.get("findings") if isinstance(experiment, dict) else None
+    plain_names = isinstance(findings, dict) and all(isinstance(id_, str) for id_ in findings)
+    if not plain_names or "${" in repr(findings) or "experiment.findings" in repr(plain):
+        return None
+    config.experiment.findings = {}
+    return findings
 
 
 def plan_all(composer: Composer, grid: list[list[Override]]) -> Plan:
@@ -192,9 +209,12 @@ def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tu
         if isinstance(seed, int) and 0 <= seed < 2**31 and without_seed in known:
             yield replace(known[without_seed], seed=seed), overrides
             continue
-        config = composer.compose(point)
+        config, findings = composer.compose(point)
         try:
             settings, _ = from_config(config, sweep=True)
+            if findings is not None:
+                findings_schema.check(findings)
+                settings.experiment.findings = findings
         except SettingsError:
             if _is_left_out(unchecked(config, sweep=True)[0]):
                 continue  # a point that cannot be is one that nobody wants

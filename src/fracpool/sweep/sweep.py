@@ -80,10 +80,10 @@ def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> Non
         f"{shown_name(whole.settings)}: {count(runs, 'run')} of {count(variants, 'variant')}, "
         f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
     )
-    makers = [maker_of(record) for record in skipped]
-    others = [other for other in makers if other != maker()]
+    here = maker()
+    others = [other for other in map(maker_of, skipped) if other != here]
     if others:
-        told = sorted({f"{name} {value}" for other in others for name, value in other.items() - maker().items()})
+        told = sorted({f"{name} {value}" for other in others for name, value in other.items() - here.items()})
         print(f"  {count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again")
     _say_what_is_odd(whole)
 

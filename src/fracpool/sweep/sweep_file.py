@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -38,25 +39,30 @@ def write_sweep(whole: Plan, source: Path | None) -> None:
     older = sorted(run for run in earlier if whole.store.has(run))
     known = len(older) + sum(whole.store.has(run) for run in runs)
     title = experiment.title or experiment.name
-    whole.store.write_sweep(
-        name,
-        {
-            "experiment": experiment.name,
-            "title": experiment.title if name == experiment.name else f"{title}, on {', '.join(_datasets_of(whole))}",
-            "question": experiment.question,
-            "findings": experiment.findings,
-            "rules": rule_history.extended(before, experiment.findings, now(), known),
-            "source": _source(source),
-            "written": now(),
-            "command": _command(),
-            "commit": environment.commit(),
-            "variants": variants(whole),
-            "runs": runs,
-            "older": older,
-            "impossible": [{"label": one.label, "reason": one.reason} for one in whole.impossible],
-            "not_run": None if runs else whole.missing_data,
-        },
-    )
+    sweep = {
+        "experiment": experiment.name,
+        "title": experiment.title if name == experiment.name else f"{title}, on {', '.join(_datasets_of(whole))}",
+        "question": experiment.question,
+        "findings": experiment.findings,
+        "rules": rule_history.extended(before, experiment.findings, now(), known),
+        "source": _source(source),
+        "written": now(),
+        "command": _command(),
+        "commit": environment.commit(),
+        "variants": variants(whole),
+        "runs": runs,
+        "older": older,
+        "impossible": [{"label": one.label, "reason": one.reason} for one in whole.impossible],
+        "not_run": None if runs else whole.missing_data,
+    }
+    if not _says_the_same(sweep, before):
+        whole.store.write_sweep(name, sweep)
+
+
+def _says_the_same(sweep: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether there is nothing new in it but the time."""
+    as_read = json.loads(json.dumps(sweep))
+    return all(before.get(field, ...) == value for field, value in as_read.items() if field != "written")
 
 
 def remarks(whole: Plan) -> list[str]:

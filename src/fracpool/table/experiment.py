@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fracpool.records.plain_text import text
-from fracpool.records.record import RecordError, digest
+from fracpool.records.record import RecordError
 from fracpool.settings.names import distinct_names, flatten
 from fracpool.table.rows import check_config, checked_geometry
+from fracpool.table.source import Source, source_of
 from fracpool.table.variant import Variant
-
-MOST_BYTES = 10**6  # of an experiment's file
 
 
 @dataclass(frozen=True)
@@ -48,25 +46,6 @@ class Rule:
     known: int | None
     added: bool
     beside: bool = False
-
-
-@dataclass(frozen=True)
-class Source:
-    """The experiment's file, relative to where it was swept, and the hash of its text then."""
-
-    file: str
-    digest: str
-
-    def is_edited(self) -> bool:
-        """Whether the file is in the working directory and says something else now."""
-        here = Path.cwd()
-        try:
-            file = (here / self.file).resolve()
-            if not file.is_relative_to(here) or not file.is_file() or file.stat().st_size > MOST_BYTES:
-                return False
-            return digest(file.read_text("utf-8")) != self.digest
-        except (OSError, ValueError):
-            return False
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -108,7 +87,7 @@ def experiment_of(name: str, sweep: Mapping[str, Any]) -> Experiment:
             rules={
                 text(id_): tuple(_rule(rule) for rule in rules) for id_, rules in (sweep.get("rules") or {}).items()
             },
-            source=_source(sweep.get("source")),
+            source=source_of(sweep),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"not a sweep file ({type(error).__name__}: {error})") from None
@@ -122,10 +101,6 @@ def _rule(given: Mapping[str, Any]) -> Rule:
         bool(given.get("added")),
         bool(given.get("beside")),
     )
-
-
-def _source(given: Mapping[str, Any] | None) -> Source | None:
-    return Source(text(given["file"]), text(given["digest"])) if given else None
 
 
 def by_first_finding(experiment: Experiment) -> tuple[Any, str]:

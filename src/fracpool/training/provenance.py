@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fracpool.records import environment
+from fracpool.records.cache_folder import cache_folder
+from fracpool.records.files import write_file
 from fracpool.records.plain_text import text
 from fracpool.records.record import Record
 from fracpool.settings import identity
@@ -61,10 +64,37 @@ def now() -> str:
 
 @lru_cache(maxsize=1)
 def code_fingerprint() -> str:
-    """Hash of the folders that compute results, blind to comments, docstrings and layout."""
-    whole = hashlib.sha256()
+    """Hash of the folders that compute results, blind to comments, docstrings and layout.
+
+    Parsing them takes a third of a second, so it is noted, in the user's cache folder, of which bytes it is.
+    """
     package = Path(__file__).parents[1]
-    for folder in COMPUTING_FOLDERS:
-        for file in sorted((package / folder).rglob("*.py")):
-            whole.update(f"{file.relative_to(package).as_posix()}\n{code(file)}\n".encode())
-    return whole.hexdigest()[:16]
+    files = [file for folder in COMPUTING_FOLDERS for file in sorted((package / folder).rglob("*.py"))]
+    named = [(file.relative_to(package).as_posix(), file) for file in files]
+    content = _hash(f"{name}\n{hashlib.sha256(file.read_bytes()).hexdigest()}\n" for name, file in named)
+    users = cache_folder()
+    noted = users / "code_fingerprint.txt" if users else None
+    known = _noted(noted, content)
+    if known is not None:
+        return known
+    found = _hash(f"{name}\n{code(file)}\n" for name, file in named)[:16]
+    if noted is not None:
+        with contextlib.suppress(OSError):
+            write_file(noted, f"{content} {found}")
+    return found
+
+
+def _noted(file: Path | None, content: str) -> str | None:
+    """The fingerprint that is noted for code of this content."""
+    try:
+        words = file.read_text(encoding="ascii").split() if file else []
+    except (OSError, ValueError):
+        return None
+    return words[1] if len(words) == 2 and words[0] == content else None
+
+
+def _hash(lines: Iterable[str]) -> str:
+    whole = hashlib.sha256()
+    for line in lines:
+        whole.update(line.encode())
+    return whole.hexdigest()
