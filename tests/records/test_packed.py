@@ -168,7 +168,22 @@ def other_columns(study):
 
 def a_run_twice(study):
     whole = rows(study)
-    write(study, pyarrow.Table.from_pylist([*whole, whole[0]], schema=packed_module._schema()))
+    write(study, pyarrow.Table.from_pylist([*whole, whole[0]], schema=packed_module._schema()), use_dictionary=False)
+
+
+def a_dictionary(study):
+    """A value of any size that stands there once, and is read as often as it is named."""
+    write(study, pyarrow.parquet.read_table(study / PACKED_FILE), use_dictionary=True)
+
+
+def values_that_repeat_what_came_before(study):
+    table = pyarrow.parquet.read_table(study / PACKED_FILE)
+    write(study, table, use_dictionary=False, column_encoding={"record.json": "DELTA_BYTE_ARRAY"})
+
+
+def a_footer_of_any_size(study):
+    whole = (study / PACKED_FILE).read_bytes()
+    (study / PACKED_FILE).write_bytes(bytes(17 * 2**20) + (17 * 2**20).to_bytes(4, "little") + whole[-4:])
 
 
 def small_groups(study):
@@ -189,6 +204,9 @@ def a_link(study):
         (no_schema, "packed schema none"),
         (other_columns, "other columns"),
         (a_run_twice, "2 times"),
+        (a_dictionary, "not plain ones"),
+        (values_that_repeat_what_came_before, "pages of other than plain values"),
+        (a_footer_of_any_size, "metadata are more than"),
         (small_groups, "row groups of other sizes"),
         (a_link, "link"),
     ],
@@ -230,6 +248,35 @@ def test_what_it_would_take_is_told_before_it_is_taken(study, capsys, monkeypatc
     packed_module._read_known.cache_clear()
     (problem,) = Store(study).read().problems
     assert "unpacks to more than 1000 bytes" in problem
+
+
+def varint(number: int) -> bytes:
+    """A number from 0 as Thrift's compact protocol has it: zigzag, seven bits a byte."""
+    rest, found = 2 * number, []
+    while rest > 127:
+        found.append(128 | rest & 127)
+        rest >>= 7
+    return bytes([*found, rest])
+
+
+def test_pages_are_as_large_as_their_headers_say_whatever_the_metadata_do(study, capsys, monkeypatch):
+    said(capsys, study)
+    whole = rows(study)
+    for row in whole:
+        row["history.csv"] = bytes(10**6)
+    path = study / PACKED_FILE
+    path.write_bytes(packed_module.pack((row.pop("run_id"), row) for row in whole))
+    column = pyarrow.parquet.ParquetFile(path).metadata.row_group(0).column(2)
+    true, told = varint(column.total_uncompressed_size), varint(2**21)
+    assert len(true) == len(told)
+    before, after = path.read_bytes().rsplit(true, 1)
+    path.write_bytes(before + told + after)
+    assert pyarrow.parquet.ParquetFile(path).metadata.row_group(0).column(2).total_uncompressed_size == 2**21
+
+    monkeypatch.setattr(packed_module, "MAX_GROUP_BYTES", 2**22)
+    packed_module._read_known.cache_clear()
+    (problem,) = Store(study).read().problems
+    assert "unpacks to more than" in problem
 
 
 def test_a_record_under_another_name_is_refused(study, capsys):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fracpool.records.files import read_inside
+from fracpool.records.parquet_pages import unpacked_bytes
 from fracpool.records.plain_text import text
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ ID, FILES = "run_id", ("record.json", "history.csv", "predictions.npz")  # the c
 SCHEMA, SCHEMA_KEY = b"1", b"fracpool.packed"
 ROWS_OF_A_GROUP = 64  # which are unpacked together
 MAX_PACKED_BYTES = 256 * 2**20
+MAX_FOOTER_BYTES = 16 * 2**20  # which a reader turns into some hundred times as much; 100,000 runs have 10 MB
 MAX_UNPACKED_BYTES = 2**30
 MAX_GROUP_BYTES = 2**28  # of a column and a row group, which are held at once
 MOST_RUNS = 100_000
@@ -43,8 +45,10 @@ class PackedRuns:
 
         self.path = path
         try:
+            if int.from_bytes(content[-8:-4], "little") > MAX_FOOTER_BYTES:
+                raise ValueError(f"its metadata are more than {MAX_FOOTER_BYTES} bytes")
             self._file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
-            self._check(self._file.metadata)
+            self._check(self._file.metadata, content)
             self.ids = [str(run) for run in self._column(ID)]
             self._row = {run: number for number, run in enumerate(self.ids)}
             self._group: tuple[str, int, list[Any]] = ("", -1, [])
@@ -73,7 +77,7 @@ class PackedRuns:
         found = self._group[2][place]
         return None if found is None else bytes(found)
 
-    def _check(self, metadata: Any) -> None:
+    def _check(self, metadata: Any, content: bytes) -> None:
         """What it would take is told before any of it is taken."""
         found = (metadata.metadata or {}).get(SCHEMA_KEY)
         if found != SCHEMA:
@@ -87,8 +91,9 @@ class PackedRuns:
         rows = [group.num_rows for group in groups]
         if sum(rows) != metadata.num_rows or any(number != ROWS_OF_A_GROUP for number in rows[:-1]):
             raise ValueError(f"has row groups of other sizes than {ROWS_OF_A_GROUP}")
-        sizes = [group.column(number).total_uncompressed_size for group in groups for number in range(len(FILES) + 1)]
-        if any(not 0 <= size <= MAX_GROUP_BYTES for size in sizes) or sum(sizes) > MAX_UNPACKED_BYTES:
+        columns = [(group.column(number), group.num_rows) for group in groups for number in range(len(FILES) + 1)]
+        sizes = [unpacked_bytes(content, column, number) for column, number in columns]
+        if any(size > MAX_GROUP_BYTES for size in sizes) or sum(sizes) > MAX_UNPACKED_BYTES:
             raise ValueError(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes, or {MAX_GROUP_BYTES} at once")
 
     def _column(self, name: str) -> list[Any]:
