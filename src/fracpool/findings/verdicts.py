@@ -94,14 +94,13 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     """The content of findings.json.
 
     `findings` is a list of {id, experiment, claim, source, comparison, verdict, word, scope, reason, parts}; a part is
-    {kind, title, counts, claimed, verdict, word, scope, reason, numbers, notes}. `word` says how a claim was missed
-    (`fracpool.findings.words`), `scope` after which training and in which form of test; a part that the finding's
-    `forms` added has its `form`. `numbers` depends on the kind:
-    of a comparison n, seeds, at, metric, the names a and b, mean_a, mean_b, difference with low and high (its
-    interval),
-    p_for and p_against before and after Holm's correction over `family` comparisons, mcnemar (mean counts of
-    images that only one of both classes rightly, and in how many seeds they differ), and seeds_needed where it is
-    inconclusive. Accuracies and differences are fractions, not per cent. `schema` rises when a field changes.
+    {kind, title, counts, claimed, verdict, word, scope, reason, numbers, notes, form}. `word` says how a claim was
+    missed (`fracpool.findings.words`), `scope` after which training and in which form of test, `form` which of the
+    finding's `forms` added the part. `numbers` depends on the kind: of a comparison n, seeds, at, metric, the names a
+    and b, mean_a, mean_b, difference with low and high (its interval), p_for and p_against before and after Holm's
+    correction over `family` comparisons, mcnemar (mean counts of images that only one of both classes rightly, and in
+    how many seeds they differ), and seeds_needed where it is inconclusive. Accuracies and differences are fractions,
+    not per cent. `schema` rises when a field changes.
     """
     return {
         "schema": SCHEMA,
@@ -132,7 +131,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
                         "reason": p.reason,
                         "numbers": p.numbers,
                         "notes": p.notes,
-                        **({"form": p.form} if p.form else {}),
+                        "form": p.form,
                     }
                     for p in f.parts
                 ],
