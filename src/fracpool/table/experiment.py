@@ -9,10 +9,11 @@ from typing import Any
 
 from fracpool.records.plain_text import text
 from fracpool.records.record import RecordError
-from fracpool.settings.names import distinct_names, flatten
+from fracpool.settings.names import flatten
 from fracpool.table.rows import check_config, checked_geometry
 from fracpool.table.source import Source, source_of
 from fracpool.table.variant import Variant
+from fracpool.table.variant_names import short_names
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def experiment_of(name: str, sweep: Mapping[str, Any]) -> Experiment:
         ]
         for _, _, config, _ in labelled:
             check_config(config)
-        names = distinct_names([(label, flatten(config)) for _, label, config, _ in labelled])
+        names = short_names([(label, flatten(config)) for _, label, config, _ in labelled])
         return Experiment(
             name=text(name),
             title=text(sweep.get("title") or name),

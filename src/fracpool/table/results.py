@@ -16,12 +16,13 @@ import pandas as pd
 from fracpool.records.plain_text import text
 from fracpool.records.record import Record, RecordError
 from fracpool.records.store import Store
-from fracpool.settings.names import distinct_names, flatten
+from fracpool.settings.names import flatten
 from fracpool.table import limits
 from fracpool.table.experiment import Experiment, by_first_finding, experiment_of
 from fracpool.table.predictions import Predictions
 from fracpool.table.rows import all_columns, row, typed
 from fracpool.table.variant import Variant
+from fracpool.table.variant_names import short_names
 
 LOOSE = ""  # the name of the experiment that holds the runs of no experiment
 
@@ -87,7 +88,7 @@ def read(root: Path) -> Results:
     runs = typed(pd.DataFrame(rows, columns=all_columns()))
     experiments += _loose(runs, experiments, records)
     runs["experiment"] = _memberships(runs["run_id"], experiments)
-    runs["variant"] = _names_over_all(runs, records)
+    runs["variant"] = _names(runs, experiments)
     beyond: list[str] = []
     experiments = limits.within(experiments, beyond)
     prefix = f"{root}/"
@@ -103,7 +104,7 @@ def _loose(runs: pd.DataFrame, experiments: Iterable[Experiment], records: Mappi
         return []
     first = loose.drop_duplicates("variant_id")
     found = [records[run].data for run in first["run_id"]]
-    names = distinct_names([(label, _telling(d)) for label, d in zip(first["label"], found, strict=True)])
+    names = short_names([(label, _telling(d)) for label, d in zip(first["label"], found, strict=True)])
     variants = [
         Variant(id_, name, d["config"], d["geometry"])
         for id_, name, d in zip(first["variant_id"], names, found, strict=True)
@@ -119,13 +120,13 @@ def _memberships(run_ids: pd.Series, experiments: Iterable[Experiment]) -> list[
     return [";".join(sorted(set(members.get(run, [])))) for run in run_ids]
 
 
-def _names_over_all(runs: pd.DataFrame, records: Mapping[str, Record]) -> list[str]:
-    first = runs.drop_duplicates("variant_id")
-    labelled = [
-        (label, _telling(records[run].data)) for label, run in zip(first["label"], first["run_id"], strict=True)
-    ]
-    by_id = dict(zip(first["variant_id"], distinct_names(labelled), strict=True))
-    return [by_id[id_] for id_ in runs["variant_id"]]
+def _names(runs: pd.DataFrame, experiments: Iterable[Experiment]) -> list[str]:
+    """What each run's variant is called: as in the first experiment that holds it."""
+    names: dict[str, str] = {}
+    for experiment in experiments:
+        for variant in experiment.variants:
+            names.setdefault(variant.id, variant.name)
+    return [names.get(id_, label) for id_, label in zip(runs["variant_id"], runs["label"], strict=True)]
 
 
 def _telling(data: Mapping[str, Any]) -> dict[str, Any]:

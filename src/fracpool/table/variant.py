@@ -9,9 +9,9 @@ from typing import Any, TypeGuard
 
 from fracpool.records.plain_text import text
 from fracpool.records.record import RecordError
-from fracpool.settings.architecture import block_widths
-from fracpool.settings.names import distinct_names, flatten, pool_name
+from fracpool.settings.names import flatten, pool_name
 from fracpool.settings.schema import BudgetSettings, ModelSettings, OptimizerSettings
+from fracpool.table.variant_names import in_columns, short_names
 
 TEST_PASSES = ("repeats", "test_shift", "views")  # settings of the test, some of which follow from the pooling
 USUAL = {
@@ -48,6 +48,11 @@ class Variant:
     def pool(self) -> str:
         """What its pooling is called: "max pool", "FMP 1.47 random"."""
         return pool_name(self.config.get("pool") or {})
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """Its network, pooling, data and budget, each in words that say what is not usual."""
+        return in_columns(self.settings)
 
     @property
     def is_fmp(self) -> bool:
@@ -101,17 +106,12 @@ def network_names(variants: Sequence[Variant], without: tuple[str, ...] = ()) ->
 
     Settings that start like one of `without` make no difference either.
     """
-    networks: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    networks: dict[str, Mapping[str, Any]] = {}
     for variant in variants:
-        rest = {key: value for key, value in variant.rest.items() if not key.startswith(without)}
-        networks.setdefault(network_key(variant, without), (_network_name(variant), rest))
-    names = dict(zip(networks, distinct_names(list(networks.values())), strict=True))
-    return {variant.id: names[network_key(variant, without)] for variant in variants}
-
-
-def _network_name(variant: Variant) -> str:
-    widths = variant.settings.get("model.widths")
-    return text(block_widths(widths), 80) if isinstance(widths, list) and widths else f"{variant.depth} conv"
+        networks.setdefault(network_key(variant, without), variant.rest)
+    names = short_names([("no network", rest) for rest in networks.values()], without=("pool.", *without))
+    by_network = dict(zip(networks, names, strict=True))
+    return {variant.id: by_network[network_key(variant, without)] for variant in variants}
 
 
 def network_key(variant: Variant, without: tuple[str, ...] = ()) -> str:
