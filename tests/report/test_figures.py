@@ -12,7 +12,6 @@ import record_factory as factory
 
 from fracpool.findings.answer import answer
 from fracpool.findings.verdicts import judge
-from fracpool.records import store
 from fracpool.report import write_report
 from fracpool.report.figures import Figures, digits, draw_all
 from fracpool.report.figures.style import Figure
@@ -142,7 +141,10 @@ def test_the_claimed_range_stands_in_the_panel_of_its_network(tmp_path: Path) ->
 
 
 def test_test_passes_are_those_of_the_records(tmp_path: Path) -> None:
-    factory.sweep(tmp_path, "mnist_swap", [factory.config("max"), factory.config("fmp")], range(3), even)
+    reaches = {"kind": "reaches", "title": "r", "variant": {"pool.kind": "fmp"}, "level": 0.9, "margin": 0.01}
+    finding = {"claim": "c", "source": "s", "comparison": "k", "parts": [reaches]}
+    pair = [factory.config("max"), factory.config("fmp")]
+    factory.sweep(tmp_path, "mnist_swap", pair, range(3), even, {"R": finding})
     alt = named(drawn(tmp_path), "mnist_swap-passes").alt
     assert "2 conv, FMP 1.47 random: 90.0 % with one pass, 94.0 % with the most passes." in alt
     assert "2 conv, max pool: 95.0 % with one pass, 95.0 % with the most passes." in alt
@@ -170,70 +172,24 @@ def test_each_data_set_has_its_axis_of_accuracy(tmp_path: Path) -> None:
     assert ">95<" not in cifar10
 
 
-# ---- classes, confusions, images ----
-
-LABELS = np.repeat(np.arange(10), 100).astype(np.uint8)  # those of the sample's test images
-
-
-def with_predictions(root: Path, mistakes: dict[str, dict[int, int]], **changes: Any) -> None:
-    """Three seeds of max pooling and FMP that class all images rightly but `mistakes` (image: class)."""
-    configs = {kind: factory.config(kind) for kind in ("max", "fmp")}
-    runs = []
-    for kind, settings in configs.items():
-        chosen = LABELS.copy()
-        for image, wrong in mistakes.get(kind, {}).items():
-            chosen[image] = wrong
-        for seed in range(3):
-            run = factory.write_run(root, settings, seed, float((chosen == LABELS).mean()), **changes)
-            record = store.Store(root).find(run)
-            assert record is not None
-            arrays = dict.fromkeys(("one_pass", "averaged", "deterministic"), chosen) | {"labels": LABELS}
-            data = {key: value for key, value in record.data.items() if key not in ("files", "schema")}
-            store.Store(root).write(data, record.history(), arrays)
-            runs.append(run)
-    factory.write_sweep(root, "mnist_swap", list(configs.values()), runs, [])
+def test_an_experiment_has_one_figure_at_most(tmp_path: Path) -> None:
+    factory.sweep(tmp_path, "mnist_swap", [factory.config("max"), factory.config("fmp")], range(3), even)
+    grid = [factory.config("fmp", ratio, conv_layers=depth) for ratio in (1.3, 1.4, 1.5) for depth in (1, 2)]
+    factory.sweep(tmp_path, "depth_ratio", grid, range(3), even)
+    short = [factory.config(kind, epochs=1) for kind in ("max", "fmp")]
+    factory.sweep(tmp_path, "mnist_dense", short, range(3), even)
+    assert {name: figure.name for name, figure in drawn(tmp_path).experiments.items()} == {
+        "mnist_swap": "mnist_swap-budget",
+        "depth_ratio": "depth_ratio-map",
+    }
 
 
-def test_differences_by_class_and_confusions_are_those_of_the_predictions(tmp_path: Path) -> None:
-    with_predictions(tmp_path, {"fmp": {400: 9, 401: 9, 402: 1}, "max": {700: 1}})
-    figures = drawn(tmp_path)
-    assert "FMP 1.47 random: 0 0, 1 0, 2 0, 3 0, 4 −3.0, 5 0, 6 0, 7 +1.0, 8 0, 9 0." in (
-        named(figures, "mnist_swap-classes").alt
-    )
-    confusion = named(figures, "mnist_swap-confusion")
-    assert "4 taken for 9: +2.0. 4 taken for 1: +1.0. 7 taken for 1: -1.0." in confusion.alt
-    assert "of 1,000 test images" in confusion.caption
-    assert "different classes for 0.4 % of the images" in confusion.caption
-
-
-def test_images_are_shown_only_if_they_are_those_that_were_tested(tmp_path: Path) -> None:
-    path = mnist5k.file()
-    assert path is not None
-    mistakes = {"fmp": {400: 9, 401: 9}, "max": {700: 1}}
-    with_predictions(tmp_path / "other", mistakes)
-    figures = drawn(tmp_path / "other")
-    assert "mnist_swap-digits" not in names(figures)
-    assert "not part of fracpool" in named(figures, "mnist_swap-confusion").caption
-    with_predictions(tmp_path / "sample", mistakes, data={"fingerprint": mnist5k.fingerprint(path)})
-    shown = named(drawn(tmp_path / "sample"), "mnist_swap-digits")
-    assert shown.alt.count("A 4 taken for 9: FMP 0 of 3 right, max 3 of 3 right.") == 2
-    assert shown.alt.count("A 7 taken for 1: FMP 3 of 3 right, max 0 of 3 right.") == 1
-
-
-def test_missing_predictions_leave_their_figures_out_and_are_named(tmp_path: Path) -> None:
+def test_missing_predictions_are_named(tmp_path: Path) -> None:
     factory.sweep(tmp_path, "mnist_swap", [factory.config("max"), factory.config("fmp")], range(3), even)
     for path in tmp_path.rglob("predictions.npz"):
         path.unlink()
-    found = names(drawn(tmp_path))
-    assert "mnist_swap-budget" in found
-    assert not found & {"mnist_swap-classes", "mnist_swap-confusion", "mnist_swap-digits"}
     page = write_report(tmp_path).read_text()
     assert "Without predictions in mnist_swap: no comparison on the same test images (6)" in page
-
-
-def test_strange_predictions_leave_their_figures_out(tmp_path: Path) -> None:
-    with_predictions(tmp_path, {"fmp": {0: 200}})
-    assert "mnist_swap-classes" not in names(drawn(tmp_path))
 
 
 # ---- rankings ----
@@ -247,13 +203,13 @@ def test_a_ranking_shows_each_variant_from_the_highest_mean_down(tmp_path: Path)
     factory.sweep(
         tmp_path, "poolings", configs, range(3), lambda c, rng: {"accuracy": kinds[c["pool"]["kind"]]}, {"P1": finding}
     )
-    figure = named(drawn(tmp_path), "poolings-1-ranking")
-    assert "diamond" in figure.caption
-    places = figure.alt.partition(": ")[2].split("; ")
+    figure = named(drawn(tmp_path), "poolings-ranking")
+    assert "Diamond" in figure.caption
+    places = figure.alt.partition("FMP: ")[2].removesuffix(".").split("; ")
     assert [place.split(", ")[-2:] for place in places] == [
         ["95.00 %", "place 1"],
         ["93.00 %", "place 2"],
         ["91.00 %", "place 3"],
     ]
     write_report(tmp_path)
-    assert (tmp_path / "figures" / "poolings-1-ranking.svg").is_file()
+    assert (tmp_path / "figures" / "poolings-ranking.svg").is_file()

@@ -1,4 +1,4 @@
-"""The report of a study that has a question of its own: title, headline, main figure and classes are about that."""
+"""The report of a study that has a question of its own: title, headline and main figure are about that."""
 
 from __future__ import annotations
 
@@ -36,8 +36,6 @@ def test_a_study_without_fmp_is_about_its_findings(tmp_path: Path) -> None:
     assert "FMP" not in page
     figure = (tmp_path / "figures" / "answer.svg").read_text()
     assert "average pool minus max pool, points" in figure
-    classes = (tmp_path / "figures" / "mine-classes.svg").read_text()
-    assert "average pool minus max pool, points" in classes
     assert "Average above max: +2.0" in page
     assert f"<h1>{QUESTION}</h1>" in (tmp_path / "report.html").read_text()
 

@@ -4,34 +4,60 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from fracpool.findings.answer import Answer, answer
 from fracpool.findings.own_answer import own_answer
 from fracpool.findings.verdicts import Finding, as_json, judge
 from fracpool.records.files import write_file
 from fracpool.records.plain_text import cut, text
-from fracpool.records.record import PREDICTIONS_FILE, Record, RecordError
+from fracpool.records.record import PREDICTIONS_FILE, Record
 from fracpool.report import figures
-from fracpool.report.figures import Figures
+from fracpool.report.chapters import chapters
+from fracpool.report.citation import bibtex
+from fracpool.report.figures import Figure, Figures
 from fracpool.report.rendering import templates
-from fracpool.report.summary import summary, summary_rows
-from fracpool.settings.names import flatten
+from fracpool.report.runs import variant_rows
+from fracpool.report.summary import FORMS, summary, summary_rows
 from fracpool.table import files
 from fracpool.table.experiment import Experiment
 from fracpool.table.files import as_csv
 from fracpool.table.repeat import how_to_repeat
 from fracpool.table.results import Results
-from fracpool.table.variant import USUAL, sizes, sizes_text
+from fracpool.table.variant_names import in_common
 
-MOST_RUNS_SHOWN = 600
-MOST_VARIANTS_SHOWN = 200
+MOST_VARIANTS_SHOWN = 200  # of an experiment
+
+
+@dataclass(frozen=True)
+class Section:
+    """An experiment as the page shows it: its table of variants, in these forms of test, and its figure."""
+
+    number: int
+    experiment: Experiment
+    shared: str  # what its networks have in common
+    rows: list[dict[str, Any]]
+    forms: dict[str, str]  # metric: what the page calls it
+    hidden: int
+    figure: Figure | None
+
+    @property
+    def is_check(self) -> bool:
+        return any(variant.settings.get("task") == "gradient" for variant in self.experiment.variants)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A finding, its place on the page, and the figure that it is told with."""
+
+    number: int
+    finding: Finding
+    section: Section
+    figure: Figure | None
 
 
 @dataclass(frozen=True)
@@ -41,12 +67,25 @@ class Page:
     title: str
     answer: Answer
     findings: list[Finding]
-    sections: list[dict[str, Any]]
+    chapters: list[tuple[str, list[Section], list[Told]]]
     figures: Figures
-    runs: list[dict[str, Any]]
+    variants: list[dict[str, Any]]  # the table of runs
     runs_total: int
     left_out: list[tuple[str, list[str]]]
     repeat: dict[str, Any]
+    citation: str
+
+    @property
+    def is_about_fmp(self) -> bool:
+        """Whether any of its networks pools fractionally."""
+        return any(
+            variant.is_fmp for _, sections, _ in self.chapters for s in sections for variant in s.experiment.variants
+        )
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """By variant id: its place in the table of runs."""
+        return {variant["id"]: place for place, variant in enumerate(self.variants, start=1)}
 
 
 def write(results: Results) -> Page:
@@ -87,61 +126,56 @@ def _is_folder(path: Path) -> bool:
 
 
 def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: Figures) -> Page:
-    sections = [
-        {
-            "experiment": experiment,
-            "figures": drawn.experiments.get(experiment.name, []),
-            "summary": summary_rows(results, experiment)[:MOST_VARIANTS_SHOWN],
-            "hidden": max(0, len(experiment.variants) - MOST_VARIANTS_SHOWN),
-            "checks": any(v.settings.get("task") == "gradient" for v in experiment.variants),
-        }
-        for experiment in results.experiments
-    ]
-    names = {variant.id: variant.name for experiment in results.experiments for variant in experiment.variants}
-    shown = results.runs.sort_values(["experiment", "variant", "seed", "run_id"], kind="stable")
+    repeat = how_to_repeat(results)
     return Page(
         title=said.question,
         answer=said,
         findings=verdicts,
-        sections=sections,
+        chapters=_chapters(results, verdicts, drawn),
         figures=drawn,
-        runs=[_run_row(results, row, names) for row in shown.head(MOST_RUNS_SHOWN).to_dict("records")],
-        runs_total=len(shown),
+        variants=variant_rows(results),
+        runs_total=len(results.runs),
         left_out=_left_out(results),
-        repeat=how_to_repeat(results),
+        repeat=repeat,
+        citation=bibtex(repeat["versions"].get("fracpool", "")),
     )
 
 
-def _run_row(results: Results, row: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    record = results.records[row["run_id"]]
-    settings = flatten(record.data["config"])
-    unusual = {k: v for k, v in settings.items() if k not in USUAL or v != USUAL[k]}
-    return {name: None if pd.isna(value) else value for name, value in row.items()} | {
-        "name": names.get(row["variant_id"], row["variant"]),
-        "sizes": sizes_text(sizes(record.data["geometry"])),
-        "command": text(record.data.get("command") or "", 2000),
-        "curve": _curve(record),
-        "settings": [f"{text(k, 60)}={text(v, 60)}" for k, v in unusual.items()],
-    }
+def _chapters(results: Results, verdicts: list[Finding], drawn: Figures) -> list[tuple[str, list[Section], list[Told]]]:
+    found = []
+    number = 0
+    for chapter in chapters(results.experiments, verdicts):
+        sections = {}
+        for experiment in chapter.experiments:
+            number += 1
+            sections[experiment.name] = _section(number, results, experiment, drawn.experiments.get(experiment.name))
+        found.append((chapter.title, list(sections.values()), _told(chapter.findings, verdicts, sections)))
+    return found
 
 
-def _curve(record: Record) -> dict[str, Any] | None:
-    """The learning curve in a drawing of 100 × 24: the error, logarithmic from 90 % (below) to 0.5 % (above)."""
-    try:
-        values = [row["test_accuracy"] for row in record.history()]
-    except RecordError:
-        return None
-    values = [value for value in values if 0 <= value <= 1][:2000]
-    if not values:
-        return None
-    errors = np.clip(1 - np.array(values), 0.005, 0.9)
-    heights = 22 - 20 * np.log(0.9 / errors) / np.log(0.9 / 0.005)
-    across = np.linspace(2, 98, len(values))
-    points = [f"{x:.1f},{y:.1f}" for x, y in zip(across, heights, strict=True)]
-    words = f"test accuracy after one epoch, {100 * values[0]:.1f} %"
-    if len(points) > 1:
-        words = f"test accuracy over {len(values)} epochs, from {100 * values[0]:.1f} to {100 * values[-1]:.1f} %"
-    return {"points": " ".join(points * 2 if len(points) == 1 else points), "one": len(points) == 1, "words": words}
+def _section(number: int, results: Results, experiment: Experiment, figure: Figure | None) -> Section:
+    rows = summary_rows(results, experiment)
+    measured = {metric for row in rows for metric in row["forms"]}
+    return Section(
+        number=number,
+        experiment=experiment,
+        shared=in_common([variant.settings for variant in experiment.variants]),
+        rows=rows[:MOST_VARIANTS_SHOWN],
+        forms={metric: words for metric, (_, words) in FORMS.items() if metric in measured},
+        hidden=max(0, len(rows) - MOST_VARIANTS_SHOWN),
+        figure=figure,
+    )
+
+
+def _told(findings: Sequence[Finding], all_findings: list[Finding], sections: Mapping[str, Section]) -> list[Told]:
+    """The findings of a chapter; the figure of an experiment stands with the first that rests on it."""
+    found: list[Told] = []
+    for finding in findings:
+        section = sections[finding.experiment]
+        is_first = all(told.section is not section for told in found)
+        number = next(n for n, other in enumerate(all_findings, 1) if other is finding)
+        found.append(Told(number, finding, section, section.figure if is_first else None))
+    return found
 
 
 def _left_out(results: Results) -> list[tuple[str, list[str]]]:

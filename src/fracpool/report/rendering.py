@@ -12,7 +12,11 @@ from markupsafe import Markup
 
 from fracpool.findings import statistics, words
 from fracpool.findings.rules.part import ALPHA, REPRODUCED, Part
+from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import points, text
+from fracpool.report.citation import OP, PAPER
+
+BRIEF = 110  # characters of an alternative text in Markdown, whose readers have the caption as well
 
 # ---- templates ----
 
@@ -28,6 +32,7 @@ def templates() -> jinja2.Environment:
     )
     filters: dict[str, Any] = {
         "md": _markdown,
+        "in_html": _in_html,
         "percent": lambda value: "–" if value is None or pd.isna(value) else f"{100 * value:.2f}",
         "count": _count,
         "cost": _cost,
@@ -39,6 +44,8 @@ def templates() -> jinja2.Environment:
         "details": _details,
         "word": words.word,
         "told": lambda part: words.told(words.word(part), part),
+        "estimate": _estimate,
+        "brief": lambda given: text(given, BRIEF),
     }
     environment.filters |= filters
     environment.globals |= {
@@ -46,6 +53,8 @@ def templates() -> jinja2.Environment:
         "alpha": ALPHA,
         "words": words.WORDS,
         "level": statistics.LEVEL,
+        "paper": PAPER,
+        "op": OP,
     }
     return environment
 
@@ -53,9 +62,26 @@ def templates() -> jinja2.Environment:
 MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\*_{}[]#~$!"} | {ord(mark): f"&#{ord(mark)};" for mark in "&<>|`"}
 
 
+IN_HTML = {ord(mark): f"&#{ord(mark)};" for mark in "\\*_{}[]#~$!&<>|`"}
+
+
+def _in_html(value: Any) -> str:
+    """Text inside a tag of a Markdown page, where a backslash escapes nothing."""
+    return text(value, 2000).translate(IN_HTML)
+
+
 def _markdown(value: Any) -> str:
     """Text as Markdown shows it: nothing in it is markup, a table cell stays one cell."""
     return text(value, 2000).translate(MARKDOWN)
+
+
+def _estimate(found: Estimate | None) -> str:
+    """An accuracy in per cent, with its interval where there is one."""
+    if found is None:
+        return "–"
+    if found.low is None or found.high is None:
+        return f"{100 * found.mean:.2f}"
+    return f"{100 * found.mean:.2f} [{100 * found.low:.2f},\u00a0{100 * found.high:.2f}]"
 
 
 def _count(value: Any) -> str:

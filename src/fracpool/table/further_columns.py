@@ -1,4 +1,4 @@
-"""Columns that not every table has: accuracies of fewer averaged passes and of views, and the settings that differ."""
+"""Columns that not every table has: accuracies of other forms of test and earlier epochs, and settings that differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from fracpool.records.plain_text import text
-from fracpool.records.record import Record
+from fracpool.records.record import Record, RecordError
 from fracpool.settings.names import flatten
 from fracpool.settings.schema import Settings
 from fracpool.table.variant import Variant, is_number
@@ -33,6 +33,20 @@ def further_columns(records: Iterable[Record]) -> pd.DataFrame:
     return pd.concat([forms[in_order], _settings([record.data for record in found], ids)], axis=1)
 
 
+def earlier_epochs(records: Iterable[Record], epochs: Iterable[int]) -> pd.DataFrame:
+    """By run id: `after_epoch_1`, …, the accuracy of one test pass after epochs that findings speak of."""
+    found = {record.run_id: _curve(record) for record in records}
+    columns = {f"after_epoch_{epoch}": [curve.get(epoch) for curve in found.values()] for epoch in sorted(set(epochs))}
+    return pd.DataFrame(columns, index=list(found), dtype="float64")
+
+
+def _curve(record: Record) -> dict[int, float]:
+    try:
+        return {int(row["epoch"]): row["test_accuracy"] for row in record.history() if 0 <= row["test_accuracy"] <= 1}
+    except RecordError:
+        return {}
+
+
 def _averaged_over(passes: int) -> str:
     return f"averaged_over_{passes}"
 
@@ -46,7 +60,7 @@ def _forms(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _settings(records: list[Mapping[str, Any]], ids: list[str]) -> pd.DataFrame:
-    given = [{**_unless_told(), **Variant("", "", data["config"], {}).settings} for data in records]
+    given = [{**_unless_told(), **Variant("", "", data["config"], {}).settings, **_backend(data)} for data in records]
     names = dict.fromkeys(key for settings in given for key in settings)
     known = [name for name in _fields() if name in names]
     known += sorted(text(name) for name in names if name.startswith("pool.arguments."))[:MOST_ARGUMENTS]
@@ -59,11 +73,19 @@ def _settings(records: list[Mapping[str, Any]], ids: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=ids)
 
 
+def _backend(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The backend that a run was computed on, whether or not its settings ask for one."""
+    environment = data.get("environment")
+    found = environment.get("backend") if isinstance(environment, Mapping) else None
+    return {"backend": found} if isinstance(found, str) else {}
+
+
 def _unless_told() -> dict[str, Any]:
     """Settings that a record has only where they are not the usual ones."""
-    plain = Settings()
-    usual = {f"augmentation.{name}": value for name, value in asdict(plain.augmentation).items()}
-    return {**usual, "views": plain.views, "precision": plain.precision}
+    usual = flatten(asdict(Settings()))
+    return {name: usual[name] for name in usual if name.startswith("augmentation.")} | {
+        name: usual[name] for name in ("views", "precision", "test_shift", "dataset.held_out", "trainer.strategy")
+    }
 
 
 def _fields() -> list[str]:

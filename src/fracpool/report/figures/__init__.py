@@ -8,7 +8,7 @@ from itertools import chain
 
 from fracpool.findings.answer import Answer
 from fracpool.findings.verdicts import Finding
-from fracpool.report.figures import classes, curves, digits, endings, gap, rankings, sizes, style, swaps
+from fracpool.report.figures import curves, digits, endings, gap, rankings, style, swaps
 from fracpool.report.figures.style import Figure
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
@@ -20,22 +20,20 @@ NAMES = (
     "-ranking", "-regions", "-sizes",
 )  # fmt: skip
 MOST_FIGURES = 100  # of experiments; those of the one that reaches it are all drawn
-EACH = (
-    curves.budget_figure, curves.passes_figure, endings.final_size_figure, endings.map_figure, sizes.sizes_figure,
-)  # fmt: skip
+FEW_EPOCHS = 2  # of which a learning curve tells nothing
 
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures of a report, by the part that they belong to; `experiments` by name."""
+    """All figures of a report, by the part that they belong to; `experiments` by name, of each one at most."""
 
     answer: list[Figure]
     pooling: list[Figure]
     gap: list[Figure]
-    experiments: dict[str, list[Figure]]
+    experiments: dict[str, Figure]
 
     def __iter__(self) -> Iterator[Figure]:
-        return chain(self.answer, self.pooling, self.gap, *self.experiments.values())
+        return chain(self.answer, self.pooling, self.gap, self.experiments.values())
 
 
 def draw_all(results: Results, said: Answer, verdicts: Sequence[Finding]) -> Figures:
@@ -46,25 +44,36 @@ def draw_all(results: Results, said: Answer, verdicts: Sequence[Finding]) -> Fig
             answer=[swaps.swap_figure(contrasts, said.averaged, said.sides)] if contrasts else [],
             pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
             gap=_present(gap.gap_figure(results, contrasts)) if said.sides.swapped else [],
-            experiments=_of_experiments(results, said, verdicts),
+            experiments=_of_experiments(results, verdicts),
         )
 
 
-def _of_experiments(results: Results, said: Answer, verdicts: Sequence[Finding]) -> dict[str, list[Figure]]:
-    drawn: dict[str, list[Figure]] = {}
+def _of_experiments(results: Results, verdicts: Sequence[Finding]) -> dict[str, Figure]:
+    drawn: dict[str, Figure] = {}
     for experiment in results.experiments:
-        if sum(map(len, drawn.values())) >= MOST_FIGURES:
-            results.tell_beyond(f"{experiment.name or 'single runs'}: its figures are left out, beyond {MOST_FIGURES}")
+        if len(drawn) >= MOST_FIGURES:
+            results.tell_beyond(f"{experiment.name or 'single runs'}: its figure is left out, beyond {MOST_FIGURES}")
             continue
-        drawn[experiment.name] = _of_experiment(results, experiment, said, verdicts)
+        figure = _of_experiment(results, experiment, [f for f in verdicts if f.experiment == experiment.name])
+        if figure is not None:
+            drawn[experiment.name] = figure
     return drawn
 
 
-def _of_experiment(results: Results, experiment: Experiment, said: Answer, verdicts: Sequence[Finding]) -> list[Figure]:
-    own = [contrast for contrast in said.swaps if contrast.experiment == experiment.name]
-    drawn = _present(*(draw(results, experiment) for draw in EACH))
-    ranked = rankings.ranking_figures(experiment, verdicts)
-    return drawn + ranked + classes.class_figures(results, experiment, own, said.sides)
+def _of_experiment(results: Results, experiment: Experiment, own: Sequence[Finding]) -> Figure | None:
+    """The one figure that shows what an experiment's findings rest on; None where their table says it all."""
+    ranked = rankings.ranking_figure(experiment, own)
+    if ranked is not None:
+        return ranked
+    kinds = {part.kind for finding in own for part in finding.counted}
+    if kinds == {"reaches"}:
+        return curves.passes_figure(results, experiment)
+    mapped = endings.map_figure(results, experiment)
+    if mapped is not None or "since" in kinds:  # the length of training is the first screen's figure
+        return mapped
+    budgets = {variant.settings.get("budget.epochs") for variant in experiment.variants}
+    is_long = any(isinstance(epochs, int) and epochs > FEW_EPOCHS for epochs in budgets)
+    return curves.budget_figure(results, experiment) if is_long else None
 
 
 def _present(*figures: Figure | None) -> list[Figure]:

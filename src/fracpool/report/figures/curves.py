@@ -29,13 +29,13 @@ Curve = Sequence[tuple[float, Estimate]]  # (training images seen, or test passe
 def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Accuracy against training images seen: a panel per network, a line per pooling."""
     drawn = _Drawn(results, experiment, _learning_curve)
-    if not drawn.panels:
-        return None
+    if not drawn.panels or max(map(len, drawn.panels.values())) < min(2, len(drawn.variants)):
+        return None  # nothing stands beside anything
     canvas, axes = drawn.draw("training images seen (images × epochs)")
     style.budget_axes(axes)
     caption = (
-        "Test accuracy (one pass) as training goes on, each network in its own panel; lines that end together say that "
-        f"the pooling makes no difference there. Bands: {style.interval_words()}; n = {drawn.seeds}.{drawn.left_out}"
+        "Test accuracy (one pass) as training goes on, a panel for each network; both axes are logarithmic, in images "
+        f"and in the error. Bands: {style.interval_words()}; n = {drawn.seeds}.{drawn.left_out}"
     )
     alt = "Accuracy against training budget. " + drawn.words("after the first epoch", "at the end")
     return style.finish(canvas, f"{style.file_name(experiment)}-budget", "Accuracy against budget", caption, alt)

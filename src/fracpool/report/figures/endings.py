@@ -1,50 +1,15 @@
-"""Where networks end: accuracy against the final size, and over depth and ratio."""
+"""Where networks end: accuracy over depth and ratio."""
 
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from fracpool.findings.scores import ending
 from fracpool.report.figures import style
-from fracpool.report.figures.style import INK, MARKERS, MOST_MARKS, PAPER, WIDTH, Figure
+from fracpool.report.figures.style import MOST_MARKS, PAPER, WIDTH, Figure
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, size_text
-
-
-def final_size_figure(results: Results, experiment: Experiment) -> Figure | None:
-    """Accuracy at the end against the size of the last map."""
-    found = [(v, e) for v, e in ending(results, experiment) if v.sizes]
-    several_data = len({v.settings.get("dataset.name") for v, _ in found}) > 1
-    if len({v.sizes[-1] for v, _ in found}) < 3 or len(found) > MOST_MARKS or several_data:
-        return None  # the table is read better then
-    looks = style.looks(v for v, _ in found)
-    depths = sorted({v.depth for v, _ in found})
-    shapes = {depth: MARKERS[i % len(MARKERS)] for i, depth in enumerate(depths)}
-    canvas, axes = style.canvas(3.6)
-    for variant, mean in found:
-        centre, low, high = style.percent(mean)
-        x, look = variant.sizes[-1][0], looks[variant.pool]
-        axes.plot([x, x], [low, high], color=look.colour, linewidth=1.2, alpha=0.6)
-        axes.plot([x], [centre], shapes[variant.depth], color=look.colour, markersize=7)
-    axes.set_xlabel("side of the map before the dense layers, cells")
-    axes.set_ylabel("test accuracy at the end, %")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles = [axes.plot([], [], "o", color=look.colour, label=name)[0] for name, look in looks.items()]
-    handles += [axes.plot([], [], shapes[d], color=INK, fillstyle="none", label=f"{d} conv")[0] for d in depths]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    caption = (
-        "Each mark is a variant at the end of its budget: colour tells the pooling, shape the number of convolutions. "
-        "Marks above one another end at the same size. "
-        f"Bars: {style.interval_words()}."
-    )
-    alt = "Accuracy against final size. " + " ".join(
-        f"{v.name} ends at {size_text(v.sizes[-1])} with {100 * e.mean:.1f} %." for v, e in found[:60]
-    )
-    return style.finish(
-        canvas, f"{style.file_name(experiment)}-final-size", "Accuracy against final size", caption, alt
-    )
 
 
 def map_figure(results: Results, experiment: Experiment) -> Figure | None:

@@ -3,7 +3,7 @@
   const table = document.getElementById("runs-table");
   if (!table) return;
   const body = table.tBodies[0];
-  const rows = Array.from(body.rows);
+  const rows = Array.from(body.rows);  // of variants; those of the seeds are in tables of their own
   const headers = Array.from(table.tHead.rows[0].cells);
   const key = (row, column) => row.cells[column].dataset.sort ?? row.cells[column].textContent.trim();
 
@@ -38,6 +38,6 @@
       row.hidden = !words.every((word) => texts[i].includes(word));
       shown += row.hidden ? 0 : 1;
     });
-    told.textContent = `${shown} of ${rows.length} runs`;
+    told.textContent = `${shown} of ${rows.length} variants`;
   });
 })();
