@@ -30,7 +30,7 @@ from fracpool.report import ReportError, write_report
 from fracpool.report.citation import OP, PAPER
 from fracpool.table import results
 
-WRITTEN = ("report.html", "report.md", "runs.csv", "runs.parquet", "summary.csv", "findings.json")
+WRITTEN = ("report.html", "report.md", "summary.md", "runs.csv", "runs.parquet", "summary.csv", "findings.json")
 SOURCE = Path(report.__file__).parents[2]
 
 
@@ -181,6 +181,20 @@ def test_the_summary_has_a_row_per_variant_with_all_that_is_asked_for(quick: Pat
     assert row["parameters"] == factory.geometry(factory.config("fmp"))["parameters"]
     assert row["macs"] == factory.geometry(factory.config("fmp"))["macs"]
     assert row["seconds_per_epoch"] == pytest.approx(1.5)
+
+
+def test_the_summary_page_tells_scope_method_results_ease_pains_and_cost(quick: Path) -> None:
+    page = (quick / "summary.md").read_text()
+    parts = re.findall(r"^\*\*(.*?)\.\*\*", page, flags=re.M)
+    assert parts == ["Scope", "Method", "Results", "What was easy", "What was hard", "Cost"]
+    runs = pd.read_csv(quick / "runs.csv")
+    completed = (runs["status"] == "completed").sum()
+    assert f"{completed} of {len(runs)} runs ended well" in page
+    assert "1 run did not end well" in page
+    findings = json.loads((quick / "findings.json").read_text())["findings"]
+    table = page.partition("| Findings |")[2].partition("**What was easy")[0]
+    assert sum(map(int, re.findall(r" (\d+) \|", table))) == len(findings)
+    assert len(page.split()) < 600  # one printed page
 
 
 def test_how_to_repeat_names_command_versions_and_fingerprints(page: Page) -> None:
@@ -433,7 +447,7 @@ def test_hostile_text_is_shown_as_text_everywhere(tmp_path: Path) -> None:
     assert not re.search(r"(?<!\\)\]\(javascript", outside_code)
     assert "&#60;script&#62;alert(1)" in outside_code
     assert markdown.count("```") == 4  # the commands, and how to cite
-    for name in ("report.md", "report.html", "runs.csv", "summary.csv", "findings.json"):
+    for name in ("report.md", "report.html", "summary.md", "runs.csv", "summary.csv", "findings.json"):
         content = (tmp_path / name).read_text()
         assert "\x1b" not in content
         assert "\u202e" not in content

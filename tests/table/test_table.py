@@ -15,6 +15,7 @@ from fracpool.settings.names import distinct_names, flatten
 from fracpool.table import results
 from fracpool.table.files import as_csv, write
 from fracpool.table.results import read
+from fracpool.table.variant_names import COLUMNS as WORDS
 
 DESIGN_COLUMNS = [
     "experiment", "variant", "dataset", "pool", "ratio", "conv_layers", "final_height", "final_width",
@@ -43,8 +44,9 @@ def test_runs_csv_and_parquet_hold_the_documented_columns(tmp_path: Path) -> Non
     from_csv = pd.read_csv(tmp_path / "runs.csv")
     from_parquet = pd.read_parquet(tmp_path / "runs.parquet")
     forms = ["averaged_accuracy", "even_accuracy"]
-    assert list(from_csv.columns) == list(from_parquet.columns) == [*DESIGN_COLUMNS, *forms]
+    assert list(from_csv.columns) == list(from_parquet.columns) == [*DESIGN_COLUMNS, *forms, *WORDS]
     row = from_parquet.iloc[0]
+    assert list(row[list(WORDS)]) == ["2 conv", "FMP 1.47 random", "mnist5k", "3 epochs"]
     assert row["run_id"] == run
     assert (row["ratio"], row["conv_layers"], row["final_height"], row["seed"]) == (1.47, 2, 12, 3)
     assert row["test_accuracy"] == pytest.approx(0.9)
@@ -83,7 +85,7 @@ def test_every_setting_that_differs_has_a_column_of_its_name(tmp_path: Path) -> 
         factory.write_run(tmp_path, config, 0, 0.9)
     write(results.read(tmp_path))
     table = pd.read_csv(tmp_path / "runs.csv")
-    further = list(table.columns[table.columns.get_loc("even_accuracy") + 1 :])
+    further = list(table.columns[table.columns.get_loc("budget") + 1 :])
     assert further == [
         "pool.pseudo_random", "model.pad_to", "model.batch_norm", "model.dense",
         "optimizer.learning_rate", "augmentation.shift", "precision", "pool.arguments.beta",
@@ -96,6 +98,25 @@ def test_every_setting_that_differs_has_a_column_of_its_name(tmp_path: Path) -> 
     parquet = pd.read_parquet(tmp_path / "runs.parquet")
     assert list(parquet.columns) == list(table.columns)
     assert pd.api.types.is_integer_dtype(parquet["pool.arguments.beta"])
+
+
+def test_every_accuracy_that_a_finding_quotes_is_a_mean_of_a_column(quick: Path) -> None:
+    """In the table of runs, by the experiment's name and the variant's, for the seeds that the finding names."""
+    table = pd.read_csv(quick / "runs.csv")
+    columns = {"test_accuracy": "test_accuracy", "averaged_accuracy": "averaged_accuracy",
+               "deterministic_accuracy": "even_accuracy"}  # fmt: skip
+    quoted = 0
+    for finding in json.loads((quick / "findings.json").read_text())["findings"]:
+        of_experiment = table[[finding["experiment"] in names.split(";") for names in table["experiment"]]]
+        for numbers in (part["numbers"] for part in finding["parts"] if "mean_a" in part["numbers"]):
+            for side in "ab":
+                metric = numbers["metric"] if side == "a" else numbers.get("metric_b", numbers["metric"])
+                column = columns[metric] if numbers["at"] == "end" else f"after_epoch_{numbers['at']}"
+                runs = of_experiment[of_experiment["variant"] == numbers[side]]
+                found = runs[runs["seed"].isin(numbers["seeds"])][column]
+                assert found.mean() == pytest.approx(numbers[f"mean_{side}"], abs=1e-12), (finding["id"], numbers)
+                quoted += 1
+    assert quoted > 20
 
 
 @pytest.mark.parametrize("value", [2**62, float("1e200"), [[1], {"a": 2}], "=1+1", {"a": {"b": 1}}, True])

@@ -63,7 +63,7 @@ def latest_report(results_dir: str | os.PathLike[str]) -> Report:
 
 
 def make_report(results_dir: str | os.PathLike[str]) -> Report:
-    """Writes report.html, report.md, runs.csv, runs.parquet, summary.csv, findings.json and figures/*.svg.
+    """Writes report.html, report.md, summary.md, the tables, findings.json and figures/*.svg.
 
     Raises:
         ReportError: there is nothing to report on, or the folder cannot be written to.
@@ -162,7 +162,8 @@ def _parser() -> Parser:
     parser = Parser(
         "report",
         "One folder: write its report from its run records, into the folder itself (report.html, report.md,\n"
-        "runs.csv, runs.parquet, summary.csv, findings.json, figures/). The same records give the same bytes.\n\n"
+        "summary.md, runs.csv, runs.parquet, summary.csv, findings.json, figures/). The same records give the same\n"
+        "bytes.\n\n"
         "Several folders: hold them side by side, variant by variant and finding by finding, and say what agrees\n"
         "within its intervals and what only one has (comparison.html, comparison.md, comparison.csv in --output).\n"
         "What is held against each other must have the same data set, network, pooling, optimizer and budget,\n"

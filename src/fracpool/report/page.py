@@ -20,6 +20,7 @@ from fracpool.report import figures
 from fracpool.report.chapters import chapters
 from fracpool.report.citation import bibtex
 from fracpool.report.figures import Figure, Figures
+from fracpool.report.one_page import one_page
 from fracpool.report.rendering import templates
 from fracpool.report.runs import variant_rows
 from fracpool.report.summary import FORMS, summary, summary_rows
@@ -101,6 +102,8 @@ def write(results: Results) -> Page:
     write_file(results.root / "findings.json", judged + "\n")
     loaded = templates()
     write_file(results.root / "report.md", loaded.get_template("report.md.j2").render(page=page))
+    short = one_page(results, said, verdicts, chapters(results.experiments, verdicts))
+    write_file(results.root / "summary.md", loaded.get_template("summary.md.j2").render(page=short))
     write_file(results.root / "report.html", loaded.get_template("report.html.j2").render(page=page))
     return page
 

@@ -22,12 +22,12 @@ MOST_EPOCHS = 10_000  # that a stranger's finding may speak of
 def write(results: Results) -> None:
     """Writes runs.csv and runs.parquet, a row per run, by experiment and variant.
 
-    COLUMNS and FORMS, then what differs: accuracies of other forms of test and earlier epochs, words, settings.
+    COLUMNS, FORMS and words, then what differs: accuracies of earlier epochs and other forms of test, and settings.
     """
     order = ["experiment", "variant", "seed", "run_id"]
     table = results.runs.sort_values(order, kind="stable")[[*COLUMNS, *FORMS]]
     records = [results.records[run] for run in table["run_id"]]
-    for further in (earlier_epochs(records, _epochs(results)), _words(records), further_columns(records)):
+    for further in (_words(records), earlier_epochs(records, _epochs(results)), further_columns(records)):
         table = table.join(further, on="run_id")
     table = table.reset_index(drop=True)
     write_file(results.root / "runs.csv", as_csv(table))
