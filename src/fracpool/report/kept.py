@@ -22,7 +22,16 @@ from fracpool.records.files import write_file
 from fracpool.records.store import Store
 from fracpool.table.source import source_of
 
-WRITTEN = ("report.html", "report.md", "runs.csv", "runs.parquet", "summary.csv", "findings.json", "figures")
+WRITTEN = (
+    "report.html",
+    "report.md",
+    "summary.md",
+    "runs.csv",
+    "runs.parquet",
+    "summary.csv",
+    "findings.json",
+    "figures",
+)
 MOST_NOTE_BYTES = 10**6
 
 
