@@ -75,6 +75,13 @@ def test_a_ranking_has_intervals_of_places_and_is_told_in_the_report() -> None:
     assert line.endswith("mnist max 2 100 %")
 
 
+def test_the_seeds_that_would_settle_a_ranking_are_told_by_the_best_of_the_others() -> None:
+    """Not by the nearest, which is level: no number of seeds would tell the two apart."""
+    part = ranking(0.9 + NOISE, [0.9 + 0.004 + 3 * SHUFFLED, 0.9 + SHUFFLED, 0.88 + SHUFFLED])
+    assert part.verdict == INCONCLUSIVE
+    assert 5 < part.numbers["seeds_needed"] < 20
+
+
 def test_a_ranking_takes_the_metric_that_is_asked_for() -> None:
     others = [0.9 - 0.02 + SHUFFLED]
     assert ranking(0.9 + NOISE, others, metric="averaged_accuracy").verdict == NOT_REPRODUCED  # there the lower is best
