@@ -111,6 +111,8 @@ IN_THE_TEXT: tuple[Comparison, ...] = (
     ("mnist_steps", {"train_examples": 4000}, {**RANDOM, **THREE}, TWO, "test_accuracy"),
     ("mnist_swap", {}, {**RANDOM, **THREE}, TWO, "test_accuracy"),
     ("budget_mnist", LATE, PSEUDO, {**NARROW, "model.dense": "[895]"}, "even_accuracy"),
+    ("airbench_swap", {}, OF_A_BATCH, {}, "even_accuracy"),
+    ("airbench_swap_full", {}, OF_A_BATCH, {}, "even_accuracy"),
     ("airbench_slow", {}, PSEUDO, {}, "views_accuracy"),
 )
 
