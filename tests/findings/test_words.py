@@ -95,6 +95,13 @@ def test_a_verdict_names_budget_and_form_of_test_wherever_it_is_read(tmp_path: P
         assert "inconclusive" not in read
 
 
+def test_averaged_passes_against_the_one_of_a_network_without_chance_are_told_as_that(tmp_path: Path) -> None:
+    part = {**BETTER, "metric": "averaged_accuracy"}
+    assert judged(tmp_path, -0.05, part).scope == "10 epochs, 8 averaged passes against one pass"
+    turned = {**part, "a": MAX, "b": FMP}
+    assert judged(tmp_path / "turned", -0.05, turned).scope == "10 epochs, 8 averaged passes against one pass"
+
+
 def test_last_of_a_set_is_not_undecided_on_account_of_its_neighbour(tmp_path: Path) -> None:
     """Though none of the others, each by itself, is shown to be ahead of it."""
     first, others = [0.880, 0.881, 0.880, 0.881], [[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]

@@ -33,7 +33,7 @@ class Sighting:
     form: str
     epochs: int
     images: int  # that each network was shown in training
-    equal_effort: bool = True  # whether b was tested in the same form
+    equal_effort: bool = True  # whether b was tested in the same form, over as many passes
 
     @property
     def is_swap(self) -> bool:
@@ -66,13 +66,14 @@ def sighted(
     at, metric = spec.get("at", "end"), str(spec.get("metric", "test_accuracy"))
     metric_b = str(spec.get("metric_b", metric))
     forms = form(a, metric), form(b, metric_b)
-    told = forms[0] if metric == metric_b else f"{forms[0]} against {forms[1]}"
+    alike = metric == metric_b and _passes(a, metric) == _passes(b, metric)
+    told = forms[0] if alike else f"{forms[0]} against {forms[1]}"
     epochs = epochs_of(a, at)
     seen = epochs * train_examples
-    found = Sighting(a, b, gap, means[1], level, budget(a, at), told, epochs, seen, metric == metric_b)
+    found = Sighting(a, b, gap, means[1], level, budget(a, at), told, epochs, seen, alike)
     if a.is_max and b.is_fmp:
         low, high = (None if end is None else -end for end in (gap.high, gap.low))
-        told = forms[1] if metric == metric_b else f"{forms[1]} against {forms[0]}"
+        told = forms[1] if alike else f"{forms[1]} against {forms[0]}"
         turned = Estimate(-gap.mean, low, high, gap.n)
         found = replace(found, a=b, b=a, gap=turned, base=means[0], form=told)
     return found
@@ -110,6 +111,8 @@ def form(variant: Variant, metric: str) -> str:
     passes = variant.settings.get("repeats")
     views = VIEWS.get(str(variant.settings.get("views")), "averaged views")
     drawn = variant.is_fmp and variant.settings.get("pool.regions_per") != "run"
+    if metric == "averaged_accuracy" and passes == 1:
+        return "one pass"
     return {
         "test_accuracy": "one drawn pass" if drawn else "one pass",
         "averaged_accuracy": f"{passes} averaged passes" if isinstance(passes, int) else "averaged passes",
@@ -117,6 +120,11 @@ def form(variant: Variant, metric: str) -> str:
         "views_accuracy": views,
         "even_views_accuracy": f"{views} over even regions",
     }.get(metric, text(metric, 40))
+
+
+def _passes(variant: Variant, metric: str) -> Any:
+    """Over how many passes its test is averaged, where it is: a network without chance may have but one."""
+    return variant.settings.get("repeats") if metric == "averaged_accuracy" else 1
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
