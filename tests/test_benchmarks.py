@@ -1,0 +1,24 @@
+"""The benchmarks run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GPU = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
+
+
+@pytest.mark.slow  # a process of its own
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_gpu_prints_its_rows_on_a_cpu(backend):
+    pytest.importorskip(backend, reason=f"times {backend}")
+    command = [sys.executable, GPU, "--quick", "--seconds", "0"]
+    done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("| 8×19×19×16"))
+    times = [float(cell) for cell in row.split("|")[3:6]]
+    assert min(times) > 0
+    assert row.endswith("| yes |")  # a gradient has the same bits again
+    assert "The rest is left out after 0 seconds" in done.stdout
