@@ -30,7 +30,8 @@ def since(results: Results, experiment: Experiment, spec: Mapping[str, Any], par
     """
     need_runs(experiment)
     margin, relation, along = float(spec["margin"]), spec["relation"], str(spec["along"])
-    part.claimed = f"{relation} from some value of {text(along, 40)} on, margin {wide(margin)}"
+    setting = {"budget.epochs": "some number of epochs"}.get(along, f"some value of {text(along, 40)}")
+    part.claimed = f"{relation} from {setting} on, margin {wide(margin)}"
     points = [_compared(results, experiment, a, b, spec, part) for a, b in _pairs(experiment, spec, along)]
     for name in ("p_for", "p_against"):
         for point, p in zip(points, statistics.holm([point[name] for point in points]), strict=True):

@@ -29,7 +29,7 @@ Curve = Sequence[tuple[float, Estimate]]  # (training images seen, or test passe
 def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
     """Accuracy against training images seen: a panel per network, a line per pooling."""
     drawn = _Drawn(results, experiment, _learning_curve)
-    if not drawn.panels or max(map(len, drawn.panels.values())) < min(2, len(drawn.variants)):
+    if max(map(len, drawn.panels.values()), default=0) < 2:
         return None  # nothing stands beside anything
     canvas, axes = drawn.draw("training images seen (images × epochs)")
     style.budget_axes(axes)
@@ -120,6 +120,8 @@ def _line(axes: Axes, curve: Curve, look: Look) -> None:
     seen = [x for x, _ in curve]
     mean, low, high = np.clip(100 - np.array([style.percent(e) for _, e in curve]).T, LEAST_ERROR, 100)
     axes.plot(seen, mean, color=look.colour, marker=look.marker, markersize=4)
+    if min(estimate.n for _, estimate in curve) < statistics.MIN_SEEDS:
+        low = high = mean  # the interval of two seeds would reach over all that is possible
     if len(curve) > 1:
         axes.fill_between(seen, low, high, color=look.colour, alpha=0.18, linewidth=0)
     else:

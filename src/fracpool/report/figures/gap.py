@@ -121,14 +121,13 @@ def _titles(panels: Sequence[Panel]) -> list[str]:
 
 def _draw(axes: Axes, panel: Panel, looks: Mapping[tuple[str, str], tuple[str, str]]) -> None:
     shown = [line for line in looks if line in panel.lines]
-    for i, line in enumerate(shown):
+    for line in shown:
         colour, marker = looks[line]
         seen = np.array(sorted(panel.lines[line]))
         mean, low, high = np.array([style.percent(panel.lines[line][x]) for x in seen]).T
-        beside = 1.06 ** (i - (len(shown) - 1) / 2)  # so that intervals at the same budget do not cover one another
-        axes.plot(seen * beside, mean, TESTS[line[1]], color=colour, marker=marker, markersize=4.5, linewidth=1.5,
+        axes.plot(seen, mean, TESTS[line[1]], color=colour, marker=marker, markersize=4.5, linewidth=1.5,
                   markerfacecolor=colour if line[1] == "test_accuracy" else PAPER)  # fmt: skip
-        axes.vlines(seen * beside, low, high, color=colour, linewidth=1.1, alpha=0.75)
+        axes.vlines(seen, low, high, color=colour, linewidth=1.1, alpha=0.75)
     axes.axhline(0, color=INK, linewidth=1)
     axes.yaxis.set_major_formatter(FuncFormatter(style.signed))
     axes.tick_params(labelleft=True)

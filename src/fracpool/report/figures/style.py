@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#c18500
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FONT = "DejaVu Sans"
 WIDTH = 7.2  # inches
+LEGEND_LINE = 0.19
 MOST_ROWS = 24
 MOST_LINES = 8
 MOST_PANELS = 6
@@ -121,8 +123,10 @@ def legend(canvas: Canvas, known: Mapping[str, Look]) -> None:
 def above(canvas: Canvas, handles: Sequence[Line2D]) -> None:
     """A legend above the drawing, in as many columns as its labels leave room for."""
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = int(WIDTH / (0.6 + 0.08 * longest))
-    canvas.legend(handles=handles, loc="outside upper left", ncols=max(1, min(4, columns, len(handles))))
+    columns = max(1, min(4, int(canvas.get_figwidth() / (0.6 + 0.08 * longest)), len(handles)))
+    lines = -(-len(handles) // columns)
+    canvas.set_figheight(canvas.get_figheight() + LEGEND_LINE * (lines - 1))  # which the drawing below keeps
+    canvas.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
 def percent(mean: Estimate) -> tuple[float, float, float]:
@@ -150,7 +154,7 @@ def panels(titles: Sequence[str], height: float = 2.45, same_y: bool = True) -> 
     canvas = blank(0.75 + height * lines)
     grid = canvas.subplots(lines, columns, sharex=True, sharey=same_y, squeeze=False)
     for axes, title in zip(grid.flat, titles, strict=False):
-        axes.set_title(cut(title, 44 if columns > 1 else 90))
+        axes.set_title(textwrap.fill(cut(title, 100), 36 if columns > 1 else 90))
         axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(titles) :]:
         axes.set_axis_off()
