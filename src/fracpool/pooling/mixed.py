@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import ops
@@ -19,32 +18,8 @@ class MixedPooling2D(WindowPooling):
     (AISTATS 2016, arXiv 1509.08985), mixed max-average pooling with one proportion per layer. The paper asks for
     0 ≤ α ≤ 1 and learns it by gradient descent; it starts at ½ here, and nothing holds it in that range.
 
-    Args:
-        pool_size: Side of a window.
-        strides: Distance of windows; None: pool_size.
-        padding: "valid" drops cells that fill no window, "same" has ceil(size / strides) windows and lets those at
-            the border reach out of the image, where there is nothing.
-        data_format: "channels_last", "channels_first", or None for Keras' setting.
-
-    Input shape:
-        (batch, height, width, channels), or (batch, channels, height, width) with channels_first.
-
-    Output shape:
-        Height and width are ceil(size / strides) with "same", floor((size − pool_size) / strides) + 1 with "valid".
-
-    Raises:
-        ValueError: an argument is out of its range, or the input is too small for a window or of unknown size.
+    Args, shapes and errors: see `WindowPooling`.
     """
-
-    def __init__(
-        self,
-        pool_size: int = 2,
-        strides: int | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)
@@ -62,18 +37,8 @@ class GatedPooling2D(WindowPooling):
     Lee, Gallagher and Tu (see `MixedPooling2D`), gated max-average pooling with one mask per layer, shared by its
     channels. The mask starts at 0, that is at the mean of maximum and average; cells out of the image count 0 in ωᵀx.
 
-    Args, shapes and errors: see `MixedPooling2D`.
+    Args, shapes and errors: see `WindowPooling`.
     """
-
-    def __init__(
-        self,
-        pool_size: int = 2,
-        strides: int | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)

@@ -36,10 +36,10 @@ class WindowPooling(keras.layers.Layer):
 
     def __init__(
         self,
-        pool_size: int,
-        strides: int | None,
-        padding: str,
-        data_format: str | None,
+        pool_size: int = 2,
+        strides: int | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

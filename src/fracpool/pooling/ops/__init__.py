@@ -17,8 +17,8 @@ match keras.backend.backend():
 
         pool_lazily = pool
     case "torch":
+        from fracpool.pooling.ops.reductions import winners
         from fracpool.pooling.ops.torch import compiled, concrete, long, pool, untransformed
-        from fracpool.pooling.ops.windows import winners
 
         pool_lazily = pool
     case other:

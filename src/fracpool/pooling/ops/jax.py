@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from fracpool.pooling.ops import windows as cells
+from fracpool.pooling.ops import reductions as cells
 from fracpool.pooling.ops.windows import Regions, Windows
 
 Tensor = Any

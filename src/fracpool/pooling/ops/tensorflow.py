@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 from tensorflow.python.eager import context
 
-from fracpool.pooling.ops import windows as cells
+from fracpool.pooling.ops import reductions as cells
 from fracpool.pooling.ops.runtime import exported_to_onnx
 from fracpool.pooling.ops.windows import Regions, Windows
 

@@ -1,9 +1,4 @@
-"""Max pooling over given windows, as array expressions that three backends share; no gradients here.
-
-Two facts make this fast. A pool is a handful of shifted gathers and a running maximum, which a compiler fuses
-into one pass over memory. And its gradient needs no scatter: each cell of the input knows the windows that
-cover it, so it gathers their incoming gradients and keeps those whose winner it is. All that has to be
-remembered of the input is the place of each window's winner, one byte (`codes`).
+"""Windows along the axes of a map: which cells they have, which of them cover a cell, and the values at such places.
 
 Shapes: x (N, *sizes, C) with one to three axes between batch and channels; for each of them boundaries or starts
 (B, n), or (B, 1 or C, n) for all axes, B being 1 or N.
@@ -12,9 +7,7 @@ Shapes: x (N, *sizes, C) with one to three axes between batch and channels; for 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -25,9 +18,6 @@ Tensor = Any
 Regions = tuple[Tensor, ...]  # boundaries, or starts of fixed windows, along each axis, int32
 LONG_AXIS = 256  # cells × windows of an axis above the square of this are searched, not compared with one another
 UNROLLED = 36  # windows of more cells than this are walked by a loop, which keeps compilation short
-# Widths at which LLVM unrolls the one-window form of `spread` over the channels instead of vectorising it. An
-# empty second window makes its body too long for that: 1.7 times as fast at 24 and 32 channels (measured).
-UNVECTORISED_WIDTHS = range(24, 40)
 
 
 class Windows(NamedTuple):
@@ -65,193 +55,38 @@ class Windows(NamedTuple):
         return next(name for name in ("uint8", "int16", "int32") if cells <= np.iinfo(name).max)
 
 
-def largest(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """The largest value of each window; NaN where a window holds one. (N, *windows, C)"""
-    count, value_at = _places(x, regions, windows)
-
-    def step(number: Any, best: Tensor) -> Tensor:
-        value = value_at(number)
-        return ops.where(_beats(value, best), value, best)
-
-    return _fold(count, step, value_at(0))
+def spans(boundaries: Tensor, windows: Windows, size: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last cell of each window."""
+    if windows.width is not None:
+        return boundaries, boundaries + (windows.width - 1)
+    starts, ends = boundaries[..., :-1], boundaries[..., 1:]
+    return starts, ops.minimum(ends, size - 1) if windows.overlapping else ends - 1
 
 
-def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """Where in its window the first largest value stands, counted row by row: in two axes row · longest + column.
-
-    The first NaN counts as largest. Shape as `largest`, dtype `windows.code_dtype`.
-    """
-    count, value_at = _places(x, regions, windows)
-
-    def step(number: Any, best: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        value = value_at(number)
-        later = _beats(value, best)
-        return ops.where(later, value, best), ops.where(later, ops.cast(number, code.dtype), code)
-
-    first = value_at(0)
-    return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
+def longest_of(windows: Windows, axis: int, starts: Tensor, lasts: Tensor) -> Any:
+    known = windows.longest[axis]
+    return ops.max(lasts - starts) + 1 if known is None else known
 
 
-def winners(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """Where in its map each window's largest value stands: row · width + column, int32, shape as `largest`."""
-    x, sizes = ops.stop_gradient(x), ops.shape(x)[1:-1]
-    ends = [spans(places, windows, size) for places, size in zip(regions, sizes, strict=True)]
-    lengths = [_longest(windows, axis, *span) for axis, span in enumerate(ends)]
-    steps = _digits(ops.cast(codes(x, regions, windows), "int32"), lengths)
-    starts = grid([starts for starts, _ in ends])
-    index = ops.zeros((), dtype="int32")
-    for size, start, step in zip(sizes, starts, steps, strict=True):
-        index = index * size + (start if len(regions[0].shape) == 3 else start[..., None]) + step
-    return index
-
-
-def by_row(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor, list[int]]:
-    """The largest value and its code in each row of each small window, a row being its cells along the last axis.
-
-    Both (N, n, cells, …, n_last, C), each axis but the last with its windows and then their cells; and the axes of
-    these cells, for a reduction over them with `wins`. A reduction of pairs is the one way to have XLA compute
-    values and codes in a single pass over memory.
-    """
-    lengths = [longest for longest in windows.longest if longest is not None]
-    shape = ops.shape(x)
-    ends = [spans(places, windows, size) for places, size in zip(regions, shape[1:-1], strict=True)]
-    inner = [
-        ops.minimum(starts[..., None] + ops.arange(length, dtype="int32"), lasts[..., None])
-        for (starts, lasts), length in zip(ends[:-1], lengths, strict=False)
-    ]
-    inner = [ops.reshape(places, (*ops.shape(places)[:-2], -1)) for places in inner]
-    col_starts, col_lasts = ends[-1]
-
-    best = _cells_at(x, [*inner, col_starts])
-    code = ops.zeros_like(best, dtype=windows.code_dtype)
-    for col in range(1, lengths[-1]):
-        value = _cells_at(x, [*inner, ops.minimum(col_starts + col, col_lasts)])
-        later = _beats(value, best)
-        best = ops.where(later, value, best)
-        code = ops.where(later, ops.cast(col, code.dtype), code)
-
-    split = [shape[0]]
-    for (starts, _), length in zip(ends[:-1], lengths, strict=False):
-        split += [ops.shape(starts)[-1], length]
-    split += [ops.shape(best)[-2], shape[-1]]
-    best, code = ops.reshape(best, split), ops.reshape(code, split)
-    for axis, length in enumerate(lengths[:-1]):
-        first_of_row = ops.cast(ops.arange(length, dtype="int32") * math.prod(lengths[axis + 1 :]), code.dtype)
-        code = code + first_of_row[(slice(None), *[None] * (len(split) - 3 - 2 * axis))]
-    return best, code, [2 + 2 * axis for axis in range(len(inner))]
-
-
-def wins(value: Tensor, code: Tensor, best: Tensor, best_code: Tensor) -> Tensor:
-    """Whether a cell beats another of its window: larger, or NaN, or equal to it and before it."""
-    nan, best_nan = _is_nan(value), _is_nan(best)
-    return (value > best) | (nan & ~best_nan) | (((value == best) | (nan & best_nan)) & (code < best_code))
-
-
-def _beats(value: Tensor, best: Tensor) -> Tensor:
-    """Whether a cell beats all before it in its window: it is larger, or the first NaN.
-
-    Two comparisons, where "greater, or NaN and not NaN before" takes three. Not `~(value <= best)`: in
-    a compiled reduction that was seen to lose a NaN, as `value > best` does.
-    """
-    return ops.where(value <= best, False, ops.equal(best, best))
-
-
-def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """The values of x at the places that `code` names: the transpose of `spread`."""
-    count, value_at = _places(x, regions, windows)
-
-    def step(number: Any, picked: Tensor) -> Tensor:
-        return ops.where(ops.equal(code, ops.cast(number, code.dtype)), value_at(number), picked)
-
-    return _fold(count, step, value_at(0))
-
-
-def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[Tensor]) -> Tensor:
-    """Each window's value of y at the place that `code` names, 0 elsewhere, overlaps added: the gradient.
-
-    Overlaps are added in the order of the windows, as TensorFlow does. Shape (N, *sizes, C).
-    """
-    axes = [
-        _Owners(places, windows, size, axis) for axis, (places, size) in enumerate(zip(regions, sizes, strict=True))
-    ]
-    lengths, covers = [axis.longest for axis in axes], [axis.cover for axis in axes]
-    no_window = math.prod(lengths)
-    per_channel = len(regions[0].shape) == 3
-    windows_over_a_cell = math.prod(covers)
-    if isinstance(windows_over_a_cell, int) and windows_over_a_cell == 1 and _unrolls(y.shape[-1], per_channel):
-        windows_over_a_cell = 2
-
-    def share(number: Any) -> Tensor:
-        owners = [axis.at(one) for axis, one in zip(axes, _digits(number, covers), strict=True)]
-        places = grid([place * weight for (_, place, _), weight in zip(owners, _weights(lengths), strict=True)])
-        exist = grid([exists for _, _, exists in owners])
-        # Not ops.add: Keras 3.15 takes (B, n, 1) + (B, 1, n) for the addition of a bias.
-        own_code = ops.where(reduce(operator.and_, exist), reduce(operator.add, places), no_window)
-        own_code = ops.cast(own_code, code.dtype)
-        own_code = own_code if per_channel else own_code[..., None]
-        window = [index for index, _, _ in owners]
-        hit = ops.equal(_cells_at(code, window), own_code)
-        return ops.where(hit, _cells_at(y, window), ops.zeros((), dtype=y.dtype))
-
-    return _fold(windows_over_a_cell, lambda number, total: total + share(number), share(0))
-
-
-def _unrolls(channels: Any, per_channel: bool) -> bool:
-    compiled = keras.backend.backend() != "torch"
-    return compiled and not per_channel and isinstance(channels, int) and channels in UNVECTORISED_WIDTHS
-
-
-def _fold(count: Any, step: Callable[..., Any], *state: Tensor) -> Any:
-    """state = step(number, *state) for number = 1 … count − 1; unrolled where count is small and known."""
-    if isinstance(count, int) and count <= UNROLLED:
-        for number in range(1, count):
-            new = step(number, *state)
-            state = new if isinstance(new, tuple) else (new,)
-        return state if len(state) > 1 else state[0]
-
-    def body(number: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        new = step(number, *state)
-        return (number + 1, *(new if isinstance(new, tuple) else (new,)))
-
-    one = ops.ones((), dtype="int32")
-    _, *final = ops.while_loop(lambda number, *_: number < count, body, (one, *state))
-    return tuple(final) if len(final) > 1 else final[0]
-
-
-def _places(x: Tensor, regions: Regions, windows: Windows) -> tuple[Any, Callable[[Any], Tensor]]:
-    """How many places the longest window has, and a function from a place to all values there.
-
-    A window with fewer places repeats its last row or column, which a strict comparison never lets win.
-    """
-    ends = [spans(places, windows, size) for places, size in zip(regions, ops.shape(x)[1:-1], strict=True)]
-    lengths = [_longest(windows, axis, *span) for axis, span in enumerate(ends)]
-
-    def value_at(number: Any) -> Tensor:
-        digits = zip(ends, _digits(number, lengths), strict=True)
-        return _cells_at(x, [ops.minimum(starts + digit, lasts) for (starts, lasts), digit in digits])
-
-    return math.prod(lengths), value_at
-
-
-def _weights(bases: Sequence[Any]) -> list[Any]:
-    """What one step along each axis counts where the last axis is counted first."""
-    return [math.prod(bases[axis + 1 :]) for axis in range(len(bases))]
-
-
-def _digits(number: Any, bases: Sequence[Any]) -> list[Any]:
+def digits_of(number: Any, bases: Sequence[Any]) -> list[Any]:
     """The number counted along each axis, the last first: row and column of a place in a window."""
-    weights = _weights(bases)
+    weights = weights_of(bases)
     first = number // weights[0]
     return [first, *(number // weight % base for weight, base in zip(weights[1:], bases[1:], strict=True))]
 
 
-class _Owners:
+def weights_of(bases: Sequence[Any]) -> list[Any]:
+    """What one step along each axis counts where the last axis is counted first."""
+    return [math.prod(bases[axis + 1 :]) for axis in range(len(bases))]
+
+
+class Owners:
     """For each cell along an axis the windows that cover it."""
 
     def __init__(self, places: Tensor, windows: Windows, size: Tensor, axis: int) -> None:
         self.starts, lasts = spans(places, windows, size)
         self.cells = ops.arange(size, dtype="int32")
-        self.longest = _longest(windows, axis, self.starts, lasts)
+        self.longest = longest_of(windows, axis, self.starts, lasts)
         self.first = _count_below(lasts, self.cells)
         self.beyond = _count_below(self.starts, self.cells + 1)
         cover = windows.cover[axis]
@@ -283,19 +118,6 @@ def _count_below(ordered: Tensor, cells: Tensor) -> Tensor:
     return ops.while_loop(lambda step, below: step > 0, halved, (first, below))[1]
 
 
-def spans(boundaries: Tensor, windows: Windows, size: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last cell of each window."""
-    if windows.width is not None:
-        return boundaries, boundaries + (windows.width - 1)
-    starts, ends = boundaries[..., :-1], boundaries[..., 1:]
-    return starts, ops.minimum(ends, size - 1) if windows.overlapping else ends - 1
-
-
-def _longest(windows: Windows, axis: int, starts: Tensor, lasts: Tensor) -> Any:
-    known = windows.longest[axis]
-    return ops.max(lasts - starts) + 1 if known is None else known
-
-
 def grid(places: Sequence[Tensor]) -> list[Tensor]:
     """What is known along each axis, (B, n) or (B, C, n), in shapes that broadcast to (B, n, …) or (B, n, …, C)."""
     last = [places_ if len(places_.shape) == 2 else ops.transpose(places_, (0, 2, 1)) for places_ in places]
@@ -305,7 +127,7 @@ def grid(places: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def _cells_at(x: Tensor, places: Sequence[Tensor]) -> Tensor:
+def cells_at(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     """x where places along its axes, (B, n) or per channel (B, C, n), cross: (N, n, …, C).
 
     An index out of range is clamped or an error, never a stray read.
@@ -336,8 +158,3 @@ def _take(table: Tensor, index: Tensor) -> Tensor:
             return table.at[index].get(mode="clip")
         case _:
             return table[index.long()]
-
-
-def _is_nan(x: Tensor) -> Tensor:
-    # For integers this is False everywhere, which compilers see.
-    return ops.not_equal(x, x)

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from fracpool.pooling.fractional_max import FractionalMaxPooling2D
-from fracpool.pooling.ops import windows as cells
+from fracpool.pooling.ops import reductions as cells
 from fracpool.pooling.ops.tensorflow import compiled, largest_and_codes
 from fracpool.pooling.ops.windows import Regions, Windows
 from fracpool.training.fused.batch_norm import FusedBatchNormalization
