@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from fracpool.settings import findings_schema
+from fracpool.settings import findings_schema, selectors, unmet_findings
 from fracpool.settings.refusal import SettingsError
 
 BETTER = {"kind": "better", "a": {"pool.kind": "fmp"}, "b": {"pool.kind": "max"}, "margin": 0.01}
@@ -94,7 +94,7 @@ def first_line(findings):
         findings_schema.check(findings)
     except SettingsError as refused:
         return str(refused)
-    return next(findings_schema.unmet(findings, NETWORKS, [])).line
+    return next(unmet_findings.unmet(findings, NETWORKS, [])).line
 
 
 @pytest.mark.parametrize(("findings", "said"), [WRONG[0], WRONG[5], WRONG[14]])
@@ -157,9 +157,9 @@ def test_a_list_means_any_of_its_values_in_what_is_left_out(planned):
 
 
 def test_a_selector_may_name_what_a_record_leaves_out_since_it_is_usual():
-    assert findings_schema.matches({"pool.kind": "max"}, {"pool.kind": "max", "precision": "float32", "views": None})
-    assert not findings_schema.matches({"precision": "mixed_bfloat16"}, {"precision": "float32"})
-    assert not findings_schema.matches({"pool.kind": "max"}, {"views": "flip"})
+    assert selectors.matches({"pool.kind": "max"}, {"pool.kind": "max", "precision": "float32", "views": None})
+    assert not selectors.matches({"precision": "mixed_bfloat16"}, {"precision": "float32"})
+    assert not selectors.matches({"pool.kind": "max"}, {"views": "flip"})
 
 
 def test_a_point_that_cannot_be_may_be_left_out(train):

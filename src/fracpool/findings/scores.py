@@ -11,7 +11,7 @@ from fracpool.findings import statistics
 from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import count, text
 from fracpool.records.record import Record, RecordError
-from fracpool.settings import findings_schema
+from fracpool.settings import findings_schema, selectors
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, number
@@ -33,7 +33,7 @@ class NotJudged(Exception):
 
 def select(experiment: Experiment, selector: Mapping[str, Any]) -> list[Variant]:
     """The variants whose config has all these values, by dotted key; a list of values stands for any of them."""
-    return [variant for variant in experiment.variants if findings_schema.matches(variant.settings, selector)]
+    return [variant for variant in experiment.variants if selectors.matches(variant.settings, selector)]
 
 
 def select_one(experiment: Experiment, selector: Mapping[str, Any]) -> Variant:
@@ -41,7 +41,7 @@ def select_one(experiment: Experiment, selector: Mapping[str, Any]) -> Variant:
     found = select(experiment, selector)
     if len(found) == 1:
         return found[0]
-    wanted = findings_schema.told(selector)
+    wanted = selectors.told(selector)
     if not found:
         raise NotJudged(f"the newest sweep has no variant with {wanted}")
     raise NotJudged(f"{len(found)} variants of the newest sweep have {wanted}; a comparison needs just one")

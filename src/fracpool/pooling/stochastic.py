@@ -25,13 +25,13 @@ class StochasticPooling2D(SampledPooling):
     Args:
         pool_size: Side of a window.
         strides: Distance of windows; None: pool_size.
-        padding: As in `MixedPooling2D`; cells out of the image are never drawn.
+        padding: As in `WindowPooling`; cells out of the image are never drawn.
         sample_at_test: Whether test passes draw as well, so that several can be averaged, instead of the weighted
             sum.
         seed: Whole number that starts the stream of draws, or None.
         data_format: "channels_last", "channels_first", or None for Keras' setting.
 
-    Shapes and errors: see `MixedPooling2D`.
+    Shapes and errors: see `WindowPooling`.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class StridedConvolution2D(WindowPooling):
     1412.6806), section 2: 3×3 with stride 2. It is linear, as convolutions in Keras are: the activation that the
     paper has after it is a layer of its own.
 
-    Args, shapes and errors: see `MixedPooling2D`; weights are the kernel (k, k, C, C) and bias (C,).
+    Args, shapes and errors: see `WindowPooling`; weights are the kernel (k, k, C, C) and bias (C,).
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fracpool.records.store import Store
-from fracpool.settings import datasets, findings_schema, identity
+from fracpool.settings import datasets, findings_schema, identity, selectors
 from fracpool.settings.check import from_config, unchecked
 from fracpool.settings.config_files import override_value
 from fracpool.settings.names import distinct_names, flatten, label
@@ -195,7 +195,7 @@ def _is_left_out(settings: Settings) -> bool:
         for key in pattern:
             if key not in flat and not key.startswith("pool.arguments."):  # which only some poolings have
                 raise SettingsError(f"experiment.leave_out={patterns}: {key} is no setting; {nearest(key, list(flat))}")
-    return any(findings_schema.matches(flat, pattern) for pattern in patterns)
+    return any(selectors.matches(flat, pattern) for pattern in patterns)
 
 
 def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tuple[Settings, list[str]]]:

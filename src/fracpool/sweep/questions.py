@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fracpool.settings import findings_schema, identity
+from fracpool.settings import identity, unmet_findings
 from fracpool.settings.names import flatten
 from fracpool.settings.refusal import SettingsError
 from fracpool.sweep.grid import Plan
@@ -25,7 +25,7 @@ def remarks(whole: Plan, given: list[str], has_grid: bool) -> list[str]:
     runs = {identity.variant_id(point.run.settings): point.run.settings for point in whole.points}
     networks = [flatten(identity.config(settings)) for settings in runs.values()]
     impossible = [flatten(identity.config(one.settings)) for one in whole.impossible]
-    for missing in findings_schema.unmet(whole.settings.experiment.findings, networks, impossible):
+    for missing in unmet_findings.unmet(whole.settings.experiment.findings, networks, impossible):
         if not _is_of(missing.about, [override.key_or_group for override in changed]):
             raise SettingsError(missing.line)
         lines.append(f"not judged: {missing.line}")

@@ -14,7 +14,7 @@ from fracpool.findings.scores import NotJudged, scores
 from fracpool.findings.sighting import sighted, trained_on
 from fracpool.findings.statistics import difference_text
 from fracpool.records.plain_text import text
-from fracpool.settings import findings_schema
+from fracpool.settings import selectors
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant
@@ -56,7 +56,7 @@ def since(results: Results, experiment: Experiment, spec: Mapping[str, Any], par
 def _pairs(experiment: Experiment, spec: Mapping[str, Any], along: str) -> list[tuple[Variant, Variant]]:
     """The networks of a and b at each value of the setting, from the smallest on."""
     a, b = (
-        findings_schema.by_task(experiment.variants, lambda variant: variant.settings, spec[side], along)
+        selectors.by_task(experiment.variants, lambda variant: variant.settings, spec[side], along)
         for side in ("a", "b")
     )
     if not a or set(a) != set(b) or any(len(found) != 1 for found in (*a.values(), *b.values())):

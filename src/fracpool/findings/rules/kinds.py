@@ -27,8 +27,8 @@
 - `check` (variant, metric, limit, above): every run's |metric| is at most `limit` (with above: more than it);
   limit is a number or the name of another metric of the record.
 
-What keys a kind has, and how a, b and variant select, is in `fracpool.settings.findings_schema`. `at` is an epoch,
-`end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one test pass, default)
+What keys a kind has is in `fracpool.settings.findings_schema`, how a, b and variant select in `selectors` beside it.
+`at` is an epoch, `end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one test pass, default)
 or, at the end only, averaged_accuracy (repeated passes), deterministic_accuracy (one pass over even regions),
 views_accuracy (views of the images) or even_views_accuracy (the same over even regions); of gap, comparable, better and
 since `metric_b` is that of b, where it is another.

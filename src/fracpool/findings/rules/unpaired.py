@@ -11,7 +11,7 @@ from fracpool.findings import statistics
 from fracpool.findings.rules.part import Part, Tests, need_runs, need_seeds, noted_scores, tested_after
 from fracpool.findings.scores import NotJudged, select, select_one
 from fracpool.records.plain_text import text
-from fracpool.settings import findings_schema
+from fracpool.settings import selectors
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant
@@ -132,9 +132,9 @@ def improvement(results: Results, experiment: Experiment, spec: Mapping[str, Any
 def _by_task(experiment: Experiment, spec: Mapping[str, Any], side: str) -> dict[str, Variant]:
     """The variants that a selector means, by the value of the setting that tells tasks apart."""
     setting = spec["tasks"]
-    found = findings_schema.by_task(experiment.variants, lambda variant: variant.settings, spec[side], setting)
+    found = selectors.by_task(experiment.variants, lambda variant: variant.settings, spec[side], setting)
     for task, variants in found.items():
         if len(variants) > 1:
-            wanted = findings_schema.told({**spec[side], setting: task})
+            wanted = selectors.told({**spec[side], setting: task})
             raise NotJudged(f"{len(variants)} variants of the newest sweep have {wanted}; a comparison needs just one")
     return {task: variants[0] for task, variants in found.items()}
