@@ -29,7 +29,7 @@ def swept(root: Path, kinds: tuple[str, ...], *parts: dict[str, Any]) -> None:
 def test_a_study_without_fmp_is_about_its_findings(tmp_path: Path) -> None:
     swept(tmp_path, ("max", "average"), BETTER)
     report = make_report(tmp_path)
-    assert report.answer == "Reproduced: Average pooling is the better one."
+    assert report.answer.startswith("Average pooling is the better one: reproduced (3 epochs, one pass; +2.0 points [")
     page = (tmp_path / "report.md").read_text()
     assert page.startswith(f"# {QUESTION}\n")
     assert "fractional" not in page.partition("## How to repeat")[0].lower()
@@ -45,7 +45,7 @@ def test_a_part_that_is_marked_is_what_the_page_is_about(tmp_path: Path) -> None
     swap = {**BETTER, "a": FMP, "title": "FMP above max"}
     swept(tmp_path, ("max", "average", "fmp"), {**BETTER, "headline": True}, swap)
     page_of = make_report(tmp_path)
-    assert page_of.answer == "Reproduced: Average pooling is the better one."
+    assert page_of.answer.startswith("Average pooling is the better one: reproduced (")
     assert "average pool minus max pool" in (tmp_path / "figures" / "answer.svg").read_text()
     page = (tmp_path / "report.md").read_text()
     assert page.startswith(f"# {QUESTION}\n")
@@ -61,11 +61,13 @@ def test_several_pairs_of_several_poolings_are_told_one_by_one(tmp_path: Path) -
     other = {**BETTER, "a": MAX, "b": AVERAGE, "title": "Max above average"}
     swept(tmp_path, ("max", "average"), BETTER, other)
     page = (make_report(tmp_path).path.parent / "report.md").read_text()
-    assert "Of 2 comparisons the first is ahead in 1 and behind in 1; 0 could not be told apart." in page
+    assert "Of 2 comparisons the first is ahead in 1 and behind in 1; 0 are undecided." in page
     assert "the first minus the second, points" in (tmp_path / "figures" / "answer.svg").read_text()
 
 
 def test_a_study_without_pairs_is_answered_by_its_verdicts(tmp_path: Path) -> None:
     swept(tmp_path, ("max", "average"), {"kind": "ranking", "first": AVERAGE, "title": "Average first"})
-    assert make_report(tmp_path).answer == "Reproduced: Average pooling is the better one."
+    assert make_report(tmp_path).answer.startswith(
+        "Average pooling is the better one: reproduced (3 epochs, one pass; place 1 of 2"
+    )
     assert not (tmp_path / "figures" / "answer.svg").exists()

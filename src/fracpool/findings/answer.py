@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracpool.findings.contrasts import AHEAD, AVERAGED, BEHIND, DEEPER, PSEUDO, SWAP, Contrast, contrasts_of
+from fracpool.findings.headline import Clause
 from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import count, points
 from fracpool.table.results import Results
@@ -47,6 +48,7 @@ class Answer:
     swaps: tuple[Contrast, ...]
     averaged: tuple[Contrast, ...]  # the swaps again, with the test passes of FMP averaged
     deeper: tuple[Contrast, ...]
+    clauses: tuple[Clause, ...] = ()  # of designated comparisons; the headline is their leads
 
 
 def answer(results: Results) -> Answer:
@@ -85,7 +87,7 @@ def _headline(swaps: Sequence[Contrast]) -> str:
         return "Yes: put in its place, FMP beats 2×2 max pooling"
     if behind:
         return "No: put in its place, FMP does not beat 2×2 max pooling"
-    return "Not settled: these runs cannot tell FMP and 2×2 max pooling apart"
+    return "Undecided: these runs do not settle whether FMP beats 2×2 max pooling"
 
 
 def _depth_clause(deeper: Sequence[Contrast]) -> str:
@@ -96,7 +98,7 @@ def _depth_clause(deeper: Sequence[Contrast]) -> str:
         return "; with more layers it is ahead here and behind there"
     if ahead:
         return "; given more layers than max pooling, it can"
-    return "; nor does it with more layers" if behind else "; with more layers it cannot be told apart from it"
+    return "; nor does it with more layers" if behind else "; with more layers it is undecided"
 
 
 def _averaged_clause(averaged: Sequence[Contrast]) -> str:
@@ -111,7 +113,7 @@ def _swap_words(swaps: Sequence[Contrast]) -> Iterable[str]:
     spread = f"{points(low.end.mean)} to {points(high.end.mean)} points" if n > 1 else f"{points(low.end.mean)} points"
     yield (
         f"swapped for 2×2 max pooling in an otherwise equal network, FMP ended ahead in {ahead} of "
-        f"{count(n, 'comparison')}, behind in {behind}, and {n - ahead - behind} could not be told apart ({spread})"
+        f"{count(n, 'comparison')}, behind in {behind}, and {n - ahead - behind} are undecided ({spread})"
     )
     winners = sorted((c for c in swaps if c.outcome == AHEAD), key=lambda c: -c.end.mean)
     if winners:

@@ -24,7 +24,7 @@ from fracpool.table.results import Results
 from fracpool.table.variant import TEST_PASSES, Variant, network_names, settings_key
 
 MOST_PAIRS = 200  # of one relation in an experiment
-AHEAD, BEHIND, EVEN = "ahead", "behind", "not told apart"
+AHEAD, BEHIND, EVEN = "ahead", "behind", "undecided"
 
 
 @dataclass

@@ -106,13 +106,19 @@ def _sides(contrasts: Sequence[Contrast]) -> Sides:
 
 
 def _headline(findings: Sequence[Finding]) -> str:
-    """Each finding with its verdict: Reproduced: SoftPool is better than max pooling."""
+    """Each finding and what became of it: SoftPool is better than max pooling: reproduced (10 epochs, one pass)."""
     judged = [finding for finding in findings if finding.verdict != NOT_RUN]
     if not judged:
         return "Not answered yet: no finding that these runs are about has been run."
-    told = [f"{finding.verdict.capitalize()}: {finding.claim.rstrip('.')}." for finding in judged[:MOST_TOLD]]
+    told = [_with_verdict(finding) for finding in judged[:MOST_TOLD]]
     more = len(judged) - len(told)
     return " ".join([*told, *([f"{count(more, 'more finding')} below."] if more else [])])
+
+
+def _with_verdict(finding: Finding) -> str:
+    decisive = [part for part in finding.counted if part.verdict == finding.verdict] or finding.counted
+    behind = "; ".join(filter(None, [finding.scope, decisive[0].seen if decisive else ""]))
+    return f"{finding.claim.rstrip('.')}: {finding.told}{f' ({behind})' if behind else ''}."
 
 
 def _sentences(contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -120,7 +126,7 @@ def _sentences(contrasts: Sequence[Contrast]) -> Iterator[str]:
         ahead, behind = (sum(c.outcome == outcome for c in contrasts) for outcome in (AHEAD, BEHIND))
         yield (
             f"Of {count(len(contrasts), 'comparison')} the first is ahead in {ahead} and behind in {behind}; "
-            f"{len(contrasts) - ahead - behind} could not be told apart."
+            f"{len(contrasts) - ahead - behind} are undecided."
         )
     if contrasts:
         told = "; ".join(f"{c.network}: {difference_text(c.end)}" for c in contrasts[:MOST_TOLD])

@@ -134,11 +134,11 @@ def in_words(number: int) -> str:
     return NUMBERS[number] if 0 <= number < len(NUMBERS) else str(number)
 
 
-def networks(seen: Sighting) -> str:
+def networks(seen: Sighting, both: bool = False) -> str:
     """Which networks these are, by their convolutions: with two convolutions, with three convolutions against two."""
     a, b = seen.a.depth, seen.b.depth
     layers = f"with {in_words(a)} convolution{'' if a == 1 else 's'}"
-    return layers if a == b else f"{layers} against {in_words(b)}"
+    return f"{layers} against {in_words(b)}" if both or a != b else layers
 
 
 def listed(items: Sequence[str]) -> str:

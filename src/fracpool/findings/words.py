@@ -20,7 +20,7 @@ SMALLER, LARGER, OPPOSITE = "smaller than claimed", "larger than claimed", "oppo
 UNDECIDED, TOO_SHORT = "undecided", "not run at the claimed length"
 WORDS = (REPRODUCED, SMALLER, LARGER, OPPOSITE, UNDECIDED, NOT_RUN, TOO_SHORT)
 # Of counted parts that miss a claim in several ways, the word of the finding.
-_GRAVEST = (OPPOSITE, SMALLER, LARGER, TOO_SHORT)
+GRAVEST = (OPPOSITE, SMALLER, LARGER, TOO_SHORT)
 
 
 def word(part: Part) -> str:
@@ -36,7 +36,7 @@ def word_over(verdict: str, counted: Sequence[Part]) -> str:
     if verdict != NOT_REPRODUCED:
         return UNDECIDED if verdict == INCONCLUSIVE else verdict
     missed = {word(part) for part in counted if part.verdict == NOT_REPRODUCED}
-    return next((each for each in _GRAVEST if each in missed), OPPOSITE)
+    return next((each for each in GRAVEST if each in missed), OPPOSITE)
 
 
 def told(word_: str, part: Part | None) -> str:

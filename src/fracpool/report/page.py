@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fracpool.findings.answer import Answer, answer
-from fracpool.findings.own_answer import own_answer
+from fracpool.findings.answer import Answer
+from fracpool.findings.said import said as said_by
 from fracpool.findings.verdicts import Finding, as_json, judge
 from fracpool.records.files import write_file
 from fracpool.records.plain_text import cut, text
@@ -20,6 +20,7 @@ from fracpool.report import figures
 from fracpool.report.chapters import chapters
 from fracpool.report.citation import bibtex
 from fracpool.report.figures import Figure, Figures
+from fracpool.report.first_screen import FirstScreen, first_screen
 from fracpool.report.one_page import one_page
 from fracpool.report.rendering import templates
 from fracpool.report.runs import variant_rows
@@ -67,6 +68,7 @@ class Page:
 
     title: str
     answer: Answer
+    first: FirstScreen
     findings: list[Finding]
     chapters: list[tuple[str, list[Section], list[Told]]]
     figures: Figures
@@ -92,7 +94,7 @@ class Page:
 def write(results: Results) -> Page:
     """Writes all files of the report into the folder that the results came from; returns what they show."""
     verdicts = judge(results)
-    said = own_answer(results, verdicts) or answer(results)
+    said = said_by(results, verdicts)
     drawn = figures.draw_all(results, said, verdicts)
     results.problems += _write_figures(results.root / "figures", drawn)
     page = _page(results, verdicts, said, drawn)
@@ -133,6 +135,7 @@ def _page(results: Results, verdicts: list[Finding], said: Answer, drawn: Figure
     return Page(
         title=said.question,
         answer=said,
+        first=first_screen(results, verdicts, said),
         findings=verdicts,
         chapters=_chapters(results, verdicts, drawn),
         figures=drawn,

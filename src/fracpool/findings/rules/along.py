@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fracpool.findings import statistics
-from fracpool.findings.rules.part import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Part, need_runs, wide
+from fracpool.findings.rules.part import ALPHA, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, Part, need_runs, wide
 from fracpool.findings.scores import NotJudged, scores
 from fracpool.findings.sighting import sighted, trained_on
 from fracpool.findings.statistics import difference_text
@@ -74,7 +74,7 @@ def _compared(
     part.notes += [*notes_a, *notes_b]
     seeds = sorted(set(of_a) & set(of_b))
     if len(seeds) < statistics.MIN_SEEDS:
-        part.verdict = INCONCLUSIVE
+        part.verdict = INCONCLUSIVE if seeds else NOT_RUN
         raise NotJudged(f"{len(seeds)} common seeds at {text(value, 20)}; at least {statistics.MIN_SEEDS} are needed")
     sample = np.array([of_a[seed] - of_b[seed] for seed in seeds]).round(12)
     mean = statistics.difference(sample)

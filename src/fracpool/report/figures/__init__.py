@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fracpool.findings.answer import Answer
+from fracpool.findings.tracks import designated
 from fracpool.findings.verdicts import Finding
 from fracpool.report.figures import curves, digits, endings, gap, rankings, style, swaps
+from fracpool.report.figures.gap_by_length import gap_by_length
 from fracpool.report.figures.style import Figure
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
@@ -16,8 +18,8 @@ from fracpool.table.results import Results
 __all__ = ["NAMES", "Figure", "Figures", "draw_all", "ending"]
 # How the files of figures end: what ends otherwise in the folder of figures is the user's own.
 NAMES = (
-    "answer", "-budget", "-classes", "-confusion", "-digits", "-final-size", "-gap", "-layers", "-map", "-passes",
-    "-ranking", "-regions", "-sizes",
+    "answer", "gap-by-length", "-budget", "-classes", "-confusion", "-digits", "-final-size", "-gap", "-layers",
+    "-map", "-passes", "-ranking", "-regions", "-sizes",
 )  # fmt: skip
 MOST_FIGURES = 100  # of experiments; those of the one that reaches it are all drawn
 FEW_EPOCHS = 2  # of which a learning curve tells nothing
@@ -41,11 +43,19 @@ def draw_all(results: Results, said: Answer, verdicts: Sequence[Finding]) -> Fig
     contrasts = said.swaps
     with style.applied():
         return Figures(
-            answer=[swaps.swap_figure(contrasts, said.averaged, said.sides)] if contrasts else [],
+            answer=_of_answer(results, said, verdicts),
             pooling=_present(digits.regions_figure(results), digits.layers_figure(results)),
             gap=_present(gap.gap_figure(results, contrasts)) if said.sides.swapped else [],
             experiments=_of_experiments(results, verdicts),
         )
+
+
+def _of_answer(results: Results, said: Answer, verdicts: Sequence[Finding]) -> list[Figure]:
+    """The gap against the length of training where designated comparisons tell it, else all pairs in a row each."""
+    along = gap_by_length(results, designated(verdicts) or ()) if said.clauses else None
+    if along is not None:
+        return [along]
+    return [swaps.swap_figure(said.swaps, said.averaged, said.sides)] if said.swaps else []
 
 
 def _of_experiments(results: Results, verdicts: Sequence[Finding]) -> dict[str, Figure]:

@@ -63,8 +63,8 @@ def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast], sides: 
         else "Each row is a pair that a finding compares; accuracy at the end of the budget"
     )
     caption = (
-        f"{each}. Filled triangle: {sides.a} ahead or behind at 5 % (Holm within the experiment); hollow: not "
-        f"told apart. Bars: {style.interval_words()}.{ring} The axis is logarithmic beyond ±{LINEAR}.{some}"
+        f"{each}. Filled triangle: {sides.a} ahead or behind at 5 % (Holm within the experiment); hollow: "
+        f"undecided. Bars: {style.interval_words()}.{ring} The axis is logarithmic beyond ±{LINEAR}.{some}"
     )
     title = f"{sides.a} {'in place of' if sides.swapped else 'against'} {sides.b_whole}"
     alt = f"{sides.a} against {sides.b_whole}: ahead in {ahead}, behind in {behind} of {n} comparisons. " + " ".join(

@@ -1,0 +1,189 @@
+"""The headline of a study of FMP and max pooling: at most three clauses, each made from designated comparisons.
+
+A clause has a lead, which names budget and form of test, and the numbers behind it. Differences are FMP minus max
+pooling, in points; which of both is ahead is told by the interval, and level only by a test of equivalence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fracpool.findings.sighting import AHEAD, BEHIND, LEVEL, OPEN, Sighting, listed, networks
+from fracpool.findings.statistics import MIN_SEEDS, Estimate
+from fracpool.findings.tracks import Track
+from fracpool.records.plain_text import count, points, text
+from fracpool.table.variant_names import DATA_SETS
+
+MOST_CLAUSES, MOST_TOLD = 3, 3
+SAMPLE = {"mnist5k": "5,000 MNIST digits"}
+SHOWN = {AHEAD: "ahead", BEHIND: "behind", LEVEL: "level", OPEN: "undecided"}
+
+
+@dataclass(frozen=True)
+class Clause:
+    """What one kind of comparisons on one data set says: in short, and with its numbers."""
+
+    lead: str
+    evidence: str
+
+
+def clauses(tracks: Sequence[Track]) -> list[Clause]:
+    """At most three, comparisons along the length of training first, then the most accurate networks."""
+    groups: dict[tuple[str, bool], list[Track]] = {}
+    for track in tracks:
+        groups.setdefault((track.data, track.is_long), []).append(track)
+    in_order = sorted(groups.items(), key=lambda group: (not group[0][1], -max(t.last.base for t in group[1])))
+    shown = [_along(data, found) if is_long else _at_end(data, found) for (data, is_long), found in in_order]
+    return shown[:MOST_CLAUSES]
+
+
+# ---- along the length of training ----
+
+
+def _along(data: str, tracks: Sequence[Track]) -> Clause:
+    best = _best_of_pairs(tracks)
+    firsts, lasts = {t.first.outcome for t in best}, {t.last.outcome for t in best}
+    before, after = _same(t.first.budget for t in best), _same(t.last.budget for t in best)
+    before, after = before or "a short training", after or "a longer one"
+    form = _same(t.last.form for t in best) or "its best test"
+    if all(track.last.gap.n < MIN_SEEDS for track in tracks):
+        return Clause(_too_few(data, best), _courses(best))
+    told = f"On {name_of(data)} FMP"
+    span = f"after {_without_unit(before, after)} and after {after}"
+    if lasts == {AHEAD}:
+        how = (
+            f"needs training: behind after {before}, ahead after {_epochs(before, after)}" if firsts == {BEHIND} else ""
+        )
+        lead = f"{told} {how or f'is ahead after {after}'} (tested in {form})."
+    elif lasts == {BEHIND}:
+        lead = f"{told} stays behind, {span} (tested in {form})."
+    elif AHEAD not in lasts and BEHIND not in lasts:
+        end = "level" if lasts == {LEVEL} else "undecided"
+        start = f"comes closer with training: behind after {before}," if firsts == {BEHIND} else "is"
+        lead = f"{told} {start} {end} after {after} (tested in {form})."
+    else:
+        each = [f"{SHOWN[t.last.outcome]} {networks(t.last)}" for t in best[:MOST_TOLD]]
+        lead = f"On {name_of(data)}, after {after}, FMP is {listed(each)} (tested in {form})."
+    return Clause(lead, f"{_courses(best)} {_other_forms(tracks, best)}".strip())
+
+
+def _too_few(data: str, tracks: Sequence[Track]) -> str:
+    seen = max((track.last for track in tracks), key=lambda last: last.gap.n)
+    seeds = count(seen.gap.n, "seed")
+    return f"On {name_of(data)} nothing is decided after {seen.budget}: {seeds} of at least {MIN_SEEDS} ({seen.form})."
+
+
+def _courses(best: Sequence[Track]) -> str:
+    uneven = any(track.last.a.depth != track.last.b.depth for track in best)
+    told = "; ".join(_course(track, uneven) for track in best[:MOST_TOLD])
+    form = _same(track.last.form for track in best) or "each in its best test"
+    return f"{told[0].upper()}{told[1:]} ({form}, {_n(*(track.last for track in best))})."
+
+
+def _course(track: Track, both: bool) -> str:
+    """with two convolutions it goes from −1.3 points after 1 epoch to +0.22 [+0.14, +0.29] after 30"""
+    first, last = track.first, track.last
+    before, after = gap(first.gap, interval=False), gap(last.gap)
+    words = f"{networks(last, both)} it goes from {before} points after {first.budget}"
+    return f"{words} to {after} after {_epochs(first.budget, last.budget)}"
+
+
+def _other_forms(tracks: Sequence[Track], best: Sequence[Track]) -> str:
+    """A form of test in which the same networks end otherwise."""
+    of_pair = {track.pair: track for track in best}
+    others = [t for t in tracks if t.pair in of_pair and t.last.outcome != of_pair[t.pair].last.outcome]
+    if not others:
+        return ""
+    other = min(others, key=lambda track: track.last.gap.mean)
+    return (
+        f"In {other.last.form} {networks(other.last)} it is {SHOWN[other.last.outcome]} even after "
+        f"{other.last.budget}: {gap(other.last.gap)}."
+    )
+
+
+# ---- after one budget ----
+
+
+def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
+    tracks = [track for track in tracks if track.last.equal_effort] or tracks
+    few = all(track.last.gap.n < MIN_SEEDS for track in tracks)
+    forms = " or ".join(dict.fromkeys(track.last.form for track in tracks))
+    by_network: dict[tuple[str, ...], list[Track]] = {}
+    for track in sorted(tracks, key=lambda track: -track.last.base):
+        by_network.setdefault(track.pair, []).append(track)
+    outcomes = {track.last.outcome for track in tracks}
+    strongest = max(tracks, key=lambda track: track.last.base).last
+    if outcomes == {AHEAD}:
+        how = "is ahead"
+    elif outcomes == {BEHIND}:
+        how = "is behind"
+    elif AHEAD not in outcomes:
+        how = "gains nothing" if BEHIND in outcomes else "is level" if outcomes == {LEVEL} else "is undecided"
+    else:
+        how = "is ahead in some tests and not in others"
+    lead = (
+        f"In a network that max pooling takes to {100 * strongest.base:.1f} % on {name_of(data)}, FMP {how} "
+        f"after {_same(t.last.budget for t in tracks) or 'its budget'} (tested in {forms})."
+    )
+    lead = _too_few(data, tracks) if few else lead
+    first, *others = [_in_network(found) for found in by_network.values()][:MOST_TOLD]
+    return Clause(lead, "; where ".join([f"Where {first}", *others]) + ".")
+
+
+def _in_network(tracks: Sequence[Track]) -> str:
+    """max pooling reaches 92.9 %, FMP is at −0.19 [−0.58, +0.20] in six views and −1.0 [−1.2, −0.8] in one even pass"""
+    shown = [f"{gap(t.last.gap)} in {t.last.form}" for t in sorted(tracks, key=lambda t: -t.last.gap.mean)]
+    strongest = max(tracks, key=lambda track: track.last.base).last
+    layers = f" {networks(strongest)}" if strongest.a.depth != strongest.b.depth else ""
+    return (
+        f"max pooling reaches {100 * strongest.base:.1f} %, FMP{layers} is at {listed(shown)} "
+        f"({_n(*(t.last for t in tracks))})"
+    )
+
+
+# ---- words ----
+
+
+def name_of(data: str) -> str:
+    return SAMPLE.get(data) or DATA_SETS.get(data) or text(data, 60)
+
+
+def gap(seen: Estimate, interval: bool = True) -> str:
+    """In points, to a hundredth where it is less than one: −0.37 [−0.59, −0.16]."""
+    digits = 2 if abs(seen.mean) < 0.00995 else 1
+    if not interval or seen.low is None or seen.high is None:
+        return points(seen.mean, digits)
+    return f"{points(seen.mean, digits)} [{points(seen.low, digits)},\u00a0{points(seen.high, digits)}]"
+
+
+def _n(*seen: Sighting) -> str:
+    found = sorted({each.gap.n for each in seen})
+    return f"n\u00a0=\u00a0{found[0]}" + (f" to {found[-1]}" if len(found) > 1 else "")
+
+
+def _epochs(before: str, after: str) -> str:
+    """The longer of two trainings, without its unit where the shorter has just named it: 1 epoch, then 30."""
+    number, _, unit = after.partition(" ")
+    return number if unit in ("epoch", "epochs") and before.partition(" ")[2] in ("epoch", "epochs") else after
+
+
+def _without_unit(before: str, after: str) -> str:
+    """The shorter of two trainings, without its unit where the longer names it next: after 3 and after 10 epochs."""
+    number, _, unit = before.partition(" ")
+    return number if unit == after.partition(" ")[2] else before
+
+
+def _same(words: Iterable[str]) -> str:
+    """What all of them say; nothing where they differ."""
+    found = set(words)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _best_of_pairs(tracks: Sequence[Track]) -> list[Track]:
+    """Of each pair of networks the form of test in which FMP ends highest, at equal effort where there is one."""
+    of_pair: dict[tuple[str, ...], list[Track]] = {}
+    for track in tracks:
+        of_pair.setdefault(track.pair, []).append(track)
+    fair = [[t for t in found if t.last.equal_effort] or found for found in of_pair.values()]
+    return [max(found, key=lambda track: track.last.gap.mean) for found in fair]

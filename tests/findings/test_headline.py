@@ -1,0 +1,134 @@
+"""The first screen's headline and claims: from designated comparisons alone, whatever else a folder compares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import record_factory as factory
+
+from fracpool.report import make_report
+
+FMP, MAX = {"pool.kind": "fmp"}, {"pool.kind": "max"}
+LONG = {"kind": "since", "along": "budget.epochs", "relation": "ahead", "margin": 0.002, "a": FMP, "b": MAX}
+DESIGNATED = {**LONG, "headline": True, "metric": "deterministic_accuracy", "title": "even"}
+CLAIM = "FMP is 15 to 20 % less accurate"
+
+
+def swept(
+    root: Path, gap: Callable[[Any], float], *parts: Any, seeds: int = 5, spread: float = 0.0005, **kw: Any
+) -> None:
+    """FMP and max pooling after 1, 3 and 10 epochs; the forms without a draw are half as far from max pooling."""
+
+    def truth(config: Any, rng: Any) -> dict[str, Any]:
+        ahead = gap(config["budget"]["epochs"]) if config["pool"]["kind"] == "fmp" else 0.0
+        noise = spread * rng.normal()
+        return {"accuracy": 0.9 + ahead + noise, "averaged": 0.9 + (ahead if ahead > 0 else ahead / 2) + noise}
+
+    configs = [factory.config(kind, epochs=epochs) for kind in ("max", "fmp") for epochs in (1, 3, 10)]
+    findings = {"B": {"claim": "FMP is ahead in the end", "parts": list(parts)}}
+    factory.sweep(root, "e", configs, range(seeds), truth, findings, **kw)
+
+
+def late(epochs: int) -> float:
+    return {1: -0.05, 3: -0.01, 10: 0.02}[epochs]
+
+
+def page(root: Path) -> str:
+    make_report(root)
+    return (root / "report.md").read_text().replace("\\", "").replace("\u00a0", " ").partition("## Findings")[0]
+
+
+def test_the_headline_is_of_the_designated_comparison_with_its_budget_and_form(tmp_path: Path) -> None:
+    swept(tmp_path, late, DESIGNATED, {**LONG, "counts": False, "title": "drawn"})
+    report = make_report(tmp_path)
+    lead = "On 5,000 MNIST digits FMP needs training: behind after 1 epoch, ahead after 10 (tested in one even pass)."
+    assert report.answer == lead
+    told = page(tmp_path)
+    assert "comparisons" not in told
+    assert "Rests on 5,000 MNIST digits (4,000 training images; 1, 3 and 10 epochs; 5 seeds)." in told
+    assert re.search(r"With two convolutions it goes from −2\.[45] points after 1 epoch to \+2\.\d \[", told)
+    assert "30 runs, trained for " in told
+
+
+@pytest.mark.parametrize(
+    ("gap", "lead"),
+    [
+        (lambda _: 0.02, "FMP is ahead after 10 epochs (tested in one even pass)."),
+        (lambda _: -0.04, "FMP stays behind, after 1 epoch and after 10 epochs (tested in one even pass)."),
+        (lambda e: -0.08 if e == 1 else 0.0, "FMP comes closer with training: behind after 1 epoch, level after 10"),
+    ],
+)
+def test_it_turns_with_the_data(tmp_path: Path, gap: Callable[[int], float], lead: str) -> None:
+    swept(tmp_path, gap, DESIGNATED)
+    assert make_report(tmp_path).answer.startswith(f"On 5,000 MNIST digits {lead}")
+
+
+def test_max_pooling_named_first_changes_no_sign(tmp_path: Path) -> None:
+    better = {"kind": "better", "a": {**MAX, "budget.epochs": 1}, "b": {**FMP, "budget.epochs": 1}, "margin": 0.002}
+    swept(tmp_path, late, {**better, "headline": True})
+    assert "FMP is at −5.0 [" in page(tmp_path)
+    assert "FMP is behind after 1 epoch (tested in one drawn pass)." in make_report(tmp_path).answer
+
+
+def test_the_figure_has_a_line_for_each_form_and_tells_where_it_crosses_0(tmp_path: Path) -> None:
+    swept(tmp_path, late, DESIGNATED)
+    told = page(tmp_path)
+    drawing = (tmp_path / "figures" / "gap-by-length.svg").read_text()
+    for words in ("one drawn pass", "one even pass", "8 averaged passes", "logarithmic axis", "close to 0"):
+        assert words in drawing
+    assert "Rings: the mean crosses 0, two convolutions at " in told
+    assert not (tmp_path / "figures" / "answer.svg").exists()
+
+
+def test_one_seed_decides_nothing_and_says_so(tmp_path: Path) -> None:
+    part = {"kind": "better", "a": {**FMP, "budget.epochs": 10}, "b": {**MAX, "budget.epochs": 10}, "margin": 0.002}
+    swept(tmp_path, late, {**part, "headline": True}, seeds=1)
+    lead = "On 5,000 MNIST digits nothing is decided after 10 epochs: 1 seed of at least 3 (one drawn pass)."
+    assert make_report(tmp_path).answer == lead
+
+
+def test_a_headline_without_its_form_of_test_or_its_runs_is_named_as_missing(tmp_path: Path) -> None:
+    swept(tmp_path, late, {**DESIGNATED, "metric": "views_accuracy"})
+    told = page(tmp_path)
+    assert "Not told here, for want of runs: B." in told
+    assert "Not answered yet" in told
+
+
+def test_a_headline_run_that_diverged_is_left_out_and_told(tmp_path: Path) -> None:
+    swept(tmp_path, late, DESIGNATED)
+    factory.write_run(tmp_path, factory.config("fmp", epochs=10), 4, 0.5, status="diverged")
+    told = page(tmp_path)
+    assert "ahead after 10 (tested in one even pass)" in told
+    assert "1 run ended badly and is left out." in told
+    assert "4 and 5 seeds" in told
+
+
+def test_the_claim_stands_in_its_own_words_early_and_at_the_end(tmp_path: Path) -> None:
+    gap = {"kind": "gap", "answer": CLAIM, "range": [-0.20, -0.15], "margin": 0.05}
+    at = [
+        {**gap, "a": {**FMP, "budget.epochs": e}, "b": {**MAX, "budget.epochs": e}, "counts": e == 10}
+        for e in (1, 3, 10)
+    ]
+    swept(tmp_path, lambda e: {1: -0.4, 3: -0.17, 10: -0.02}[e], *at)
+    (row,) = [line for line in page(tmp_path).splitlines() if line.startswith(f"| {CLAIM}")]
+    _, _, early, end, verdict, runs, _ = (cell.strip() for cell in row.split("|"))
+    assert re.match(r"−(39\.9|40\.0) \[.*; −1[67]\.\d \[", early)
+    assert re.match(r"−(1\.9|2\.0) \[", end)
+    assert verdict == "**smaller than claimed** after 10 epochs, one drawn pass; reproduced after 3 epochs"
+    assert runs == "B"
+
+
+def test_behind_and_undecided_says_both(tmp_path: Path) -> None:
+    part = {"kind": "comparable", "answer": "It is level", "margin": 0.01}
+    swept(
+        tmp_path,
+        lambda _: -0.012,
+        {**part, "a": {**FMP, "budget.epochs": 10}, "b": {**MAX, "budget.epochs": 10}},
+        spread=0.003,
+    )
+    verdict = "**undecided** at n = 5 whether within ± 1 point, after 10 epochs, one drawn pass; it is behind"
+    assert verdict in page(tmp_path)
