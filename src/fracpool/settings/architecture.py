@@ -13,32 +13,9 @@ from typing import Any
 
 from fracpool.pooling.sizes import graham_chain, graham_input, layer_ratio
 from fracpool.settings import poolings
+from fracpool.settings.layer_stack import Layer, Stack
 from fracpool.settings.refusal import ImpossibleNetwork, SettingsError
 from fracpool.settings.schema import ModelSettings, PoolSettings
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer and the shape of its output.
-
-    Attributes:
-        kind: input, centre, pad, distort, whiten, conv, batch_norm, activation, dropout, pool, last_pool, flatten,
-            dense or scale.
-        units: Filters of a convolution, width of a dense layer, else 0.
-        kernel: Side of a convolution's kernel, else 0.
-        parameters: All weights, trainable or not.
-        macs: Multiply-accumulates for one image; None where nobody counted them.
-    """
-
-    name: str
-    kind: str
-    height: int
-    width: int
-    channels: int
-    units: int = 0
-    kernel: int = 0
-    parameters: int = 0
-    macs: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +53,7 @@ class Network:
 
 
 NO_NETWORK = Network(())  # of a task that trains none
-WHITEN_KERNEL, LAST_POOL = 2, 3  # sides of airbench's
+LAST_POOL = 3  # side of airbench's last pool
 
 
 def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int], classes: int) -> Network:
@@ -91,7 +68,7 @@ def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int
             f"model.pools={model.pools}: at most one pool per convolution and model.conv_layers is "
             f"{model.conv_layers}; use fewer pools or more layers"
         )
-    layers = _Stack(shape)
+    layers = Stack(shape)
     if model.widths:
         return _airbench(layers, model, pool, classes)
     if model.centre:
@@ -116,7 +93,7 @@ def network(model: ModelSettings, pool: PoolSettings, shape: tuple[int, int, int
     return Network(tuple(layers.layers))
 
 
-def _airbench(layers: _Stack, model: ModelSettings, pool: PoolSettings, classes: int) -> Network:
+def _airbench(layers: Stack, model: ModelSettings, pool: PoolSettings, classes: int) -> Network:
     """airbench's network for CIFAR-10 (Jordan, arXiv 2404.00498; his airbench93 has widths 64, 128, 128).
 
     A 2×2 whitening convolution; for each width convolution, pool, batch norm, activation, convolution, batch norm,
@@ -188,9 +165,7 @@ def _padded_side(model: ModelSettings, pool: PoolSettings, image: int) -> int | 
     return model.pad_to
 
 
-def _add_block(
-    layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings, kernel: int, pooled: bool
-) -> None:
+def _add_block(layers: Stack, number: int, model: ModelSettings, pool: PoolSettings, kernel: int, pooled: bool) -> None:
     """Convolution, then batch norm, activation, dropout and pool, as far as the settings have them.
 
     With `pointwise` a 1×1 convolution of the same width follows the first, each with its own batch norm and
@@ -220,7 +195,7 @@ def _add_block(
         _add_pool(layers, number, model, pool)
 
 
-def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
+def _add_pool(layers: Stack, number: int, model: ModelSettings, pool: PoolSettings) -> None:
     pooling, pool = poolings.of(pool), pool_at(model, pool, number)
     height, width = (pooling.output_size(pool, side) for side in (layers.height, layers.width))
     if height < 1 or width < 1:
@@ -236,7 +211,7 @@ def _add_pool(layers: _Stack, number: int, model: ModelSettings, pool: PoolSetti
         layers.add(f"pool{number}_activation", "activation")
 
 
-def _norm_parameters(model: ModelSettings, layers: _Stack) -> int:
+def _norm_parameters(model: ModelSettings, layers: Stack) -> int:
     """Moving mean and variance, bias, and a factor where there is one, of each channel."""
     return (3 + model.batch_norm_scale) * layers.channels
 
@@ -252,53 +227,3 @@ def _has_pool(model: ModelSettings, number: int) -> bool:
     """Pools are spread evenly over the convolutions; the last convolution always has one."""
     pools = model.conv_layers if model.pools is None else model.pools
     return number * pools // model.conv_layers > (number - 1) * pools // model.conv_layers
-
-
-class _Stack:
-    """Collects layers and follows the shape of the map."""
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.height, self.width, self.channels = shape
-        self.layers: list[Layer] = []
-        self.add("input", "input")
-
-    @property
-    def features(self) -> int:
-        return self.height * self.width * self.channels
-
-    def add(
-        self,
-        name: str,
-        kind: str,
-        *,
-        height: int | None = None,
-        width: int | None = None,
-        channels: int | None = None,
-        units: int = 0,
-        kernel: int = 0,
-        parameters: int = 0,
-        macs: int | None = 0,
-    ) -> None:
-        self.height = self.height if height is None else height
-        self.width = self.width if width is None else width
-        self.channels = self.channels if channels is None else channels
-        self.layers.append(Layer(name, kind, self.height, self.width, self.channels, units, kernel, parameters, macs))
-
-    def add_whitening(self) -> None:
-        """A 'valid' convolution, each filter and its negative, with two biases: one of the data and one that learns."""
-        filters = 2 * WHITEN_KERNEL**2 * self.channels
-        self.add_conv("whiten", filters, WHITEN_KERNEL, valid=True)
-        self.layers[-1] = replace(self.layers[-1], kind="whiten", parameters=self.layers[-1].parameters + filters)
-
-    def add_conv(self, name: str, filters: int, kernel: int, valid: bool = False, bias: bool = True) -> None:
-        """A 'same' or 'valid' convolution."""
-        weights = kernel * kernel * self.channels * filters
-        lost = kernel - 1 if valid else 0
-        height, width = self.height - lost, self.width - lost
-        shape = {"height": height, "width": width, "channels": filters, "units": filters, "kernel": kernel}
-        parameters = weights + filters * bias
-        self.add(name, "conv", **shape, parameters=parameters, macs=weights * height * width)
-
-    def add_dense(self, name: str, units: int, bias: bool = True) -> None:
-        weights = self.channels * units
-        self.add(name, "dense", channels=units, units=units, parameters=weights + units * bias, macs=weights)

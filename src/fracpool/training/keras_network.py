@@ -13,7 +13,8 @@ import numpy as np
 
 from fracpool.records import environment
 from fracpool.settings import poolings
-from fracpool.settings.architecture import Layer, Network, dropout_rate, pool_at
+from fracpool.settings.architecture import Network, dropout_rate, pool_at
+from fracpool.settings.layer_stack import Layer
 from fracpool.settings.schema import ModelSettings, PoolSettings
 from fracpool.training.distortion import GREY, GrahamDistortion
 from fracpool.training.state import Dirac

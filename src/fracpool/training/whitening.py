@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from fracpool.settings.architecture import WHITEN_KERNEL
+from fracpool.settings.layer_stack import WHITEN_KERNEL
 
 IMAGES = 5000  # the first ones, whose patches are counted
 EPSILON = 5e-4  # added to eigenvalues, so that what hardly varies is not blown up
