@@ -239,3 +239,21 @@ def test_odd_folders_fit_a_telephone_and_satisfy_axe(browser: Any, tmp_path: Pat
         page.goto(write_report(tmp_path).as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE
         assert violations(page) == []
+
+
+@pytest.mark.parametrize("width", [DESKTOP, TELEPHONE])
+def test_no_label_of_the_main_figure_is_cut_or_covers_another(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    cut, covering = page.evaluate("""() => {
+      const svg = document.querySelector('.first figure svg'), frame = svg.getBoundingClientRect();
+      const boxes = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+      const cut = boxes.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1
+        || b.top < frame.top - 1 || b.bottom > frame.bottom + 1).map(([words]) => words);
+      const beside = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1;
+      const apart = (a, b) => beside(a, b) || a.bottom <= b.top + 2 || b.bottom <= a.top + 2;
+      const covering = boxes.flatMap(([one, a], i) => boxes.slice(i + 1)
+        .filter(([, b]) => !apart(a, b)).map(([other]) => `${one} | ${other}`));
+      return [cut, covering];
+    }""")
+    assert cut == []
+    assert covering == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 
 WIDTH, HEIGHT = 4.35, 3.75  # inches: on a telephone the page shows it at about its own size
-MOST_PAIRS = 2
+MOST_PAIRS, TITLE = 2, 21  # TITLE: characters in a line
 METRICS = ("test_accuracy", "deterministic_accuracy", "averaged_accuracy")
 Line = Mapping[float, Estimate]  # by length of training
 
@@ -58,7 +59,7 @@ def gap_by_length(results: Results, tracks: Sequence[Track]) -> Figure | None:
     forms = list(dict.fromkeys(name for column in columns for name in column.lines))
     crossings = []
     for (whole, close), column in zip(grid.T, columns, strict=True):
-        whole.set_title(f"{column.network[0].upper()}{column.network[1:]},\n{column.regions}", fontsize=9)
+        whole.set_title("\n".join(wrap(f"{column.name[0].upper()}{column.name[1:]}", TITLE)), fontsize=9)
         for axes in (whole, close):
             _draw(axes, column, forms)
         crossed = list(_mark_crossings(close, column, forms))
