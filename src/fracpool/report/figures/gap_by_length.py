@@ -74,8 +74,8 @@ def gap_by_length(results: Results, tracks: Sequence[Track]) -> Figure | None:
     n = sorted({seen.n for column in columns for line in column.lines.values() for seen in line.values()})
     caption = (
         f"{name_of(chosen[0].data)}. Drawn: regions by chance; even: regular, without chance in the test; averaged: "
-        f"several drawn passes. Bars: {style.interval_words()}, n = {style.span(n)}. Rings: the mean crosses 0"
-        + (f", {'; '.join(crossings)}." if crossings else "; none does.")
+        f"several drawn passes. Bars: {style.interval_words()}, n = {style.span(n)}. "
+        + (f"Rings: the mean crosses 0, {'; '.join(crossings)}." if crossings else "No mean crosses 0 to stay above.")
     )
     alt = "FMP minus max pooling. " + " ".join(_words(column) for column in columns)
     return style.finish(canvas, "gap-by-length", "The gap against the length of training", caption, alt)
