@@ -39,7 +39,7 @@ def regions_figure(results: Results) -> Figure | None:
     side = len(image)
     if 2 * out <= side:  # the dialects differ for ratios below 2
         return None
-    canvas = style.blank(7.5)
+    canvas = style.blank(7.5, width=7.2)
     grid = canvas.subplots(3, 2)
     kinds: tuple[dict[str, Any], ...] = ({}, {"overlapping": True}, {"window": 2})
     titles = ("disjoint", "overlapping", "fixed 2×2 windows")

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from fracpool.findings.rules.part import Part
 from fracpool.findings.verdicts import Finding
 from fracpool.report.figures import style
-from fracpool.report.figures.style import GREY, MOST_ROWS, PALETTE, RULE, Figure
+from fracpool.report.figures.style import GREY, MOST_ROWS, MUTED, PALETTE, RULE, Figure
 from fracpool.table.experiment import Experiment
 
 MOST_PANELS = 4
@@ -28,7 +28,7 @@ def ranking_figure(experiment: Experiment, findings: Sequence[Finding]) -> Figur
     panels = canvas.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, part in zip(panels, shown, strict=True):
         _draw(axes, part)
-    panels[-1].set_xlabel("place, by mean accuracy")
+    canvas.supxlabel("place, by mean accuracy", fontsize=10.5, color=MUTED)
     cut = max(len(part.numbers["ranking"]) for part in shown) > MOST_ROWS
     caption = (
         "Each row is a pooling at its place by mean accuracy; its bar spans the places that the seeds leave open "
@@ -51,10 +51,10 @@ def _draw(axes: Axes, part: Part) -> None:
             axes.axhspan(place - 0.5, place + 0.5, color=RULE, alpha=0.45, linewidth=0)
         axes.plot([highest, lowest], [place, place], color=PALETTE[0] if is_first else GREY, linewidth=3)
         axes.plot([place], [place], "D" if is_first else "o", color=PALETTE[0] if is_first else GREY)
-    labels = [f"{name}  {100 * row['mean']:.2f} %" for name, row in zip(names, rows, strict=True)]
-    axes.set_yticks(range(1, len(rows) + 1), [style.cut(label, 60) for label in labels])
+    labels = [f"{style.cut(name, 36)}  {100 * row['mean']:.2f} %" for name, row in zip(names, rows, strict=True)]
+    axes.set_yticks(range(1, len(rows) + 1), labels)
     axes.set_ylim(len(rows) + 0.6, 0.4)
-    axes.set_title(style.cut(part.title, 60))
+    axes.set_title(style.cut(part.title, 60), loc="right")
     axes.grid(axis="y", visible=False)
     axes.tick_params(labelbottom=True)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))

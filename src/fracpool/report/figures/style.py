@@ -33,8 +33,8 @@ INK, MUTED, RULE, PAPER = "#1c2127", "#5b6570", "#d5dbe1", "#fefefe"
 GREY, PALETTE = "#7a7f87", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#c18500", "#3a97d4")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FONT = "DejaVu Sans"
-WIDTH = 7.2  # inches
-LEGEND_LINE = 0.19
+WIDTH = 5.6  # inches: 9 pixels a letter on a telephone of 375
+LEGEND_LINE = 0.21
 MOST_ROWS = 24
 MOST_LINES = 8
 MOST_PANELS = 6
@@ -43,11 +43,11 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name may hold a $
     "font.family": FONT,
-    "font.size": 9.5,
-    "axes.titlesize": 10,
+    "font.size": 10.5,
+    "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 9.5,
+    "axes.labelsize": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": RULE,
@@ -59,7 +59,7 @@ STYLE: dict[str, Any] = {
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "legend.fontsize": 9,
+    "legend.fontsize": 10,
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
     "text.color": INK,
@@ -123,7 +123,7 @@ def legend(canvas: Canvas, known: Mapping[str, Look]) -> None:
 def above(canvas: Canvas, handles: Sequence[Line2D]) -> None:
     """A legend above the drawing, in as many columns as its labels leave room for."""
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(4, int(canvas.get_figwidth() / (0.6 + 0.08 * longest)), len(handles)))
+    columns = max(1, min(4, int(canvas.get_figwidth() / (0.6 + 0.09 * longest)), len(handles)))
     lines = -(-len(handles) // columns)
     canvas.set_figheight(canvas.get_figheight() + LEGEND_LINE * (lines - 1))  # which the drawing below keeps
     canvas.legend(handles=handles, loc="outside upper left", ncols=columns)
@@ -149,12 +149,12 @@ def cut(words: str, longest: int) -> str:
 
 def panels(titles: Sequence[str], height: float = 2.45, same_y: bool = True) -> tuple[Canvas, list[Axes]]:
     """Axes side by side, one below each title, in as many columns as their titles leave room for."""
-    columns = min(len(titles), 2 if len(titles) == 4 or max(map(len, titles)) > 24 else 3)
+    columns = min(len(titles), 2)
     lines = -(-len(titles) // columns)
     canvas = blank(0.75 + height * lines)
     grid = canvas.subplots(lines, columns, sharex=True, sharey=same_y, squeeze=False)
     for axes, title in zip(grid.flat, titles, strict=False):
-        axes.set_title(textwrap.fill(cut(title, 100), 36 if columns > 1 else 90))
+        axes.set_title(textwrap.fill(cut(title, 100), 28 if columns > 1 else 70))
         axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(titles) :]:
         axes.set_axis_off()
@@ -163,7 +163,7 @@ def panels(titles: Sequence[str], height: float = 2.45, same_y: bool = True) -> 
 
 def label_axes(canvas: Canvas, shown: Sequence[Axes], x: str, y: str) -> None:
     """Names the axes of panels once: x below all of them, y at the left of each line."""
-    canvas.supxlabel(x, fontsize=9.5, color=MUTED)
+    canvas.supxlabel(x, fontsize=10.5, color=MUTED)
     for axes in shown:
         if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
             axes.set_ylabel(y)

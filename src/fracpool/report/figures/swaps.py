@@ -48,6 +48,7 @@ def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast], sides: 
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(style.signed))
+    axes.tick_params(axis="x", labelsize=8.5)
     axes.set_xlim(min(1.1 * low, -2 * LINEAR), max(1.1 * high, 2 * LINEAR))
     axes.set_xlabel(f"{sides.a} minus {sides.b}, points")
     for words, side, shift in ((f"{sides.b} ahead", "right", -5), (f"{sides.a} ahead", "left", 5)):
