@@ -45,7 +45,11 @@ def cost(results: Results) -> str:
         seconds[where] = seconds.get(where, 0.0) + (float(took) if took == took and took > 0 else 0.0)
     spent = [f"{duration(took)} on {where}" for where, took in sorted(seconds.items()) if took]
     total = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"
-    return f"{total}, trained for {listed(spent)}" if spent else total
+    return (
+        f"{total}, trained for {listed(spent)} (the runs' own times added up; some shared a machine)"
+        if spent
+        else total
+    )
 
 
 def remarks(results: Results, missing: Sequence[str]) -> list[str]:
