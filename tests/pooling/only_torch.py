@@ -11,7 +11,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
 import fracpool
 from fracpool import FractionalMaxPooling2D, regions
-from fracpool.pooling.ops import step_by_step, windows
+from fracpool.pooling.ops import reductions, step_by_step, windows
 from fracpool.pooling.ops.torch import pool
 
 ROWS, COLS = np.array([0, 2, 3, 5, 7]), np.array([0, 1, 3, 4, 6])
@@ -94,11 +94,11 @@ def test_values_and_gradients_have_the_bits_of_the_expressions_of_the_other_back
         patch.setattr(step_by_step, "PIECE", piece)
         y, dx = with_gradient(lambda x: pool(x, places, form), x, dy)
         without = pool(x, places, form)
-    code = windows.codes(values, places, form)
-    assert equal(y, windows.largest(values, places, form))
+    code = reductions.codes(values, places, form)
+    assert equal(y, reductions.largest(values, places, form))
     assert equal(without, y)
     # Overlaps of half precision are summed in float32, then rounded.
-    sums = windows.spread(dy if dtype.itemsize > 2 else dy.float(), code, places, form, sizes).to(dtype)
+    sums = reductions.spread(dy if dtype.itemsize > 2 else dy.float(), code, places, form, sizes).to(dtype)
     assert torch.equal(dx, sums)
 
 
