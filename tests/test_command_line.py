@@ -58,6 +58,7 @@ WRONG = [
     ("pool.window=29 dataset=mnist5k", ["28×28"]),
     ("pool.regions_per=image", ["pool.regions_per=image", "batch, sample, channel, run"]),
     ("trainer=mirrored model.batch_norm_fused=true", ["model.batch_norm_fused=True", "trainer.strategy=mirrored"]),
+    ("backend=tensorflow trainer=seeds dataset=mnist5k", ["backend=tensorflow", "jax for trainer.strategy=seeds"]),
     ("backend=theano", ["backend=theano", "tensorflow, jax, torch"]),
     ("backend=jax dataset=mnist5k", ["backend=jax", "Keras runs on tensorflow", "KERAS_BACKEND=jax", "backend=null"]),
     ("-m backend=jax dataset=mnist5k", ["backend=jax", "KERAS_BACKEND=jax", "backend=null"]),

@@ -107,8 +107,8 @@ def _file_of_keras() -> Path:
 
 
 def numerics(backend: str) -> dict[str, str]:
-    """Variables of the shell that change how a backend rounds or draws, where they are set to
-    something else than its default. Paths and what is only written out leave a result as it is, and are left out."""
+    """Variables of the shell that change how a backend rounds or draws, where they are set to something else than its
+    default. Paths and what is only written out leave a result as it is, and are left out."""
     found = {}
     for name, default in (_NUMERICS["every"] | _NUMERICS.get(backend, {})).items():
         words = [word for word in os.environ.get(name, "").split() if not _WITHOUT_EFFECT.search(word)]

@@ -153,8 +153,7 @@ def check(settings: Settings) -> None:
     momentum = model.batch_norm_momentum
     require(0 <= momentum < 1, "model.batch_norm_momentum", momentum, "0 ≤ momentum < 1")
     fused, alone = model.batch_norm_fused, s.trainer.strategy != "mirrored"
-    allowed = "false with trainer.strategy=mirrored"
-    require(alone or not fused, "model.batch_norm_fused", fused, allowed)
+    require(alone or not fused, "model.batch_norm_fused", fused, "false with trainer.strategy=mirrored")
 
     _check_optimizer(optimizer, model)
     flip, moved = s.augmentation.flip, s.augmentation.shift
@@ -279,20 +278,18 @@ def _check_warm_up(share: float, budget: BudgetSettings, examples: int) -> None:
 def _check_trainer(trainer: TrainerSettings, batch: int, backend: str | None) -> None:
     strategy, devices = trainer.strategy, trainer.devices
     require(strategy in STRATEGIES, "trainer.strategy", strategy, one_of(STRATEGIES))
-    _check_backend(backend or environment.backend(), strategy)
+    _check_backend("backend" if backend else "KERAS_BACKEND", backend or environment.backend(), strategy)
     allowed = f"a whole number from 1 to budget.batch_size={batch}, which the devices share"
     require(1 <= devices <= batch or strategy != "mirrored", "trainer.devices", devices, allowed)
     require(1 <= trainer.at_once <= 1024, "trainer.at_once", trainer.at_once, "a whole number from 1 to 1024")
 
 
-def _check_backend(backend: str, strategy: str) -> None:
-    require(backend in BACKENDS, "KERAS_BACKEND", backend, one_of(BACKENDS))
+def _check_backend(field: str, backend: str, strategy: str) -> None:
+    require(backend in BACKENDS, field, backend, one_of(BACKENDS))
     if backend == environment.backend() and importlib.util.find_spec(backend) is None:
-        raise SettingsError(
-            f'KERAS_BACKEND={backend}: the package {backend} is missing; pip install "fracpool[{backend}]"'
-        )
+        raise SettingsError(f'{field}={backend}: the package {backend} is missing; pip install "fracpool[{backend}]"')
     having = STRATEGIES[strategy]
-    require(backend in having, "KERAS_BACKEND", backend, f"{' or '.join(having)} for trainer.strategy={strategy}")
+    require(backend in having, field, backend, f"{' or '.join(having)} for trainer.strategy={strategy}")
 
 
 def _check_gradient(pool: PoolSettings) -> None:
