@@ -2,11 +2,12 @@
 
 import csv
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
-from fracpool.settings import architecture
+from fracpool.settings import architecture, poolings
 from fracpool.settings.refusal import SettingsError
 from fracpool.settings.schema import ModelSettings, PoolSettings
 
@@ -46,6 +47,38 @@ class Open(keras.layers.Layer):
     def call(self, images):
         kept = keras.random.dropout(images, 0.5, seed=self.seed_generator)
         return keras.ops.max_pool(kept * self.gate(images), 2)
+
+def normal(shape, dtype=None): return keras.random.normal(shape, dtype=dtype)
+
+class Layer(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.start = keras.initializers.RandomUniform(0.5, 1.5)
+        self.first = keras.layers.Dense(4)
+        if self.more:
+            self.between = keras.layers.Dense(4)
+        self.rest = [keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(1)])]
+    def build(self, shape):
+        self.given = self.add_weight(shape=(2,), initializer=keras.initializers.RandomNormal(seed=5))
+        if self.more:
+            self.extra = self.add_weight(shape=(2,), initializer=self.start)
+        self.scale = self.add_weight(shape=(2,), initializer=self.start)
+        orthogonal = keras.initializers.Orthogonal()
+        self.turned = self.add_weight(shape=(3, 3), initializer=orthogonal)
+        self.named = {"a": self.add_weight(shape=(2,), initializer=normal), "b": self.add_weight((2,), normal)}
+        self.fixed = keras.Variable(keras.ops.arange(3.0))
+    def call(self, images):
+        images = self.first(images)
+        if self.more:
+            images = self.between(images)
+        return (self.rest[0](images) + keras.ops.sum(self.scale))[:, ::2, ::2]
+    def kept(self):
+        inner = {f"rest{i}": layer.kernel for i, layer in enumerate(self.rest[0].layers)}
+        names = ("given", "scale", "turned", "fixed")
+        return {name: getattr(self, name) for name in names} | self.named | inner | {"first": self.first.kernel}
+
+class Fewer(Layer): more = False
+class More(Layer): more = True
 
 def flat(images): return keras.ops.mean(images, axis=(1, 2))
 def one_channel(images): return keras.ops.max_pool(images, 2)[..., :1]
@@ -104,6 +137,32 @@ def test_layers_within_a_layer_start_as_they_say(pool_of):
     kernel, bias = first["pool2"]
     assert (kernel.shape, (bias == 1).all()) == ((8, 1), True)
     assert not np.array_equal(kernel, other["pool2"][0])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_weight_that_is_added_leaves_the_others_as_they_were(pool_of, seed):
+    """Weights, layers within and lists of such; initializers made ahead, functions, given seeds."""
+    fewer, more = (of_one(pool_of(name), seed) for name in ("Fewer", "More"))
+    other = of_one(pool_of("Fewer"), seed + 2)
+    for name, value in fewer.items():
+        np.testing.assert_array_equal(value, more[name], err_msg=name)
+        assert np.array_equal(value, other[name]) == (name in ("given", "fixed")), name
+    np.testing.assert_allclose(fewer["turned"] @ fewer["turned"].T, np.eye(3), atol=1e-5)
+    assert (np.abs(fewer["scale"] - 1) <= 0.5).all()
+    assert not np.array_equal(fewer["a"], fewer["b"])
+
+
+def of_one(pool: PoolSettings, seed: int) -> dict[str, np.ndarray]:
+    """The weights of one layer, by name, as training starts from them."""
+    import keras
+
+    from fracpool.training.own_weights import start_as_made
+
+    make = partial(poolings.of(pool).layer, pool, "pool1", 0)
+    layer = make()
+    layer(keras.Input((6, 6, 3)))
+    start_as_made(layer, make, seed)
+    return {name: keras.ops.convert_to_numpy(variable) for name, variable in layer.kept().items()}
 
 
 def test_the_rest_of_the_network_starts_as_with_fracpools_own_poolings(pool_of):

@@ -12,6 +12,7 @@ import numpy as np
 
 from fracpool.pooling.frozen import Frozen
 from fracpool.pooling.stream import NEXT_REPLICA, Stream
+from fracpool.training.own_weights import start_as_made
 from fracpool.training.whitening import WhiteningConvolution
 
 START = 0  # seed of kernels that Keras sets, before `initialise` does
@@ -29,7 +30,7 @@ def initialise(model: keras.Model, seed: int, own: Mapping[str, Callable[[], ker
     own = own or {}
     for layer in model.layers:
         if layer.name in own:
-            _start_as_made(layer, own[layer.name], seed)
+            start_as_made(layer, own[layer.name], seed)
             continue
         if isinstance(layer, Frozen):
             layer.draw(np.random.default_rng([seed, zlib.crc32(layer.name.encode())]))
@@ -44,21 +45,6 @@ def initialise(model: keras.Model, seed: int, own: Mapping[str, Callable[[], ker
     for variable in model.optimizer.variables:
         if variable.name != "learning_rate":
             variable.assign(np.zeros(variable.shape, variable.dtype))
-
-
-def _start_as_made(layer: keras.Layer, make: Callable[[], keras.Layer], seed: int) -> None:
-    """Gives a layer the weights of a new one, whose initializers draw from (seed, the layer's name).
-
-    Keras keeps no initializer once a weight is there. A layer builds its weights in a fixed order, so that each has
-    its own part of that stream.
-    """
-    if not layer.weights:
-        return
-    start = np.random.SeedSequence([seed, zlib.crc32(layer.name.encode())]).generate_state(1)[0]
-    keras.utils.set_random_seed(int(start))
-    new = make()
-    new(keras.Input(batch_shape=layer.input.shape))
-    layer.set_weights(new.get_weights())
 
 
 def _initial_value(layer: keras.Layer, variable: Any, seed: int) -> np.ndarray:
