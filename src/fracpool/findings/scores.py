@@ -17,7 +17,7 @@ from fracpool.table.results import Results
 from fracpool.table.variant import Variant, number
 
 KEPT = ("one_pass", "averaged", "deterministic", "views", "even_views")
-METRICS = dict(zip(findings_schema.METRICS, KEPT, strict=True))  # and under which name its predictions are kept
+METRICS = dict(zip(findings_schema.ACCURACIES, KEPT, strict=True))  # and under which name its predictions are kept
 WORDS = {
     "test_accuracy": "",
     "averaged_accuracy": ", averaged passes",

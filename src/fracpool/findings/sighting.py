@@ -16,6 +16,7 @@ from fracpool.table.results import Results
 from fracpool.table.variant import Variant, is_number
 
 VIEWS = {"flip": "two views", "flip_shift": "six views"}
+MEASURES = ("likelihood", "calibration", "consistency")
 FEW_STEPS = 1000  # in which a budget of part of the images is told
 AHEAD, BEHIND, LEVEL, OPEN = "ahead", "behind", "level", "undecided"
 
@@ -109,6 +110,9 @@ def trained_on(results: Results, experiment: Experiment, variant: Variant) -> in
 def form(variant: Variant, metric: str) -> str:
     """How it is tested: one drawn pass, one even pass, 8 averaged passes, six views."""
     passes = variant.settings.get("repeats")
+    start, _, measure = metric.rpartition("_")
+    if measure in MEASURES:
+        return f"{measure}, {form(variant, f'{start}_accuracy')}"
     views = VIEWS.get(str(variant.settings.get("views")), "averaged views")
     drawn = variant.is_fmp and variant.settings.get("pool.regions_per") != "run"
     if metric == "averaged_accuracy" and passes == 1:
@@ -124,7 +128,7 @@ def form(variant: Variant, metric: str) -> str:
 
 def _passes(variant: Variant, metric: str) -> Any:
     """Over how many passes its test is averaged, where it is: a network without chance may have but one."""
-    return variant.settings.get("repeats") if metric == "averaged_accuracy" else 1
+    return variant.settings.get("repeats") if metric.startswith("averaged_") else 1
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")

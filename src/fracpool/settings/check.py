@@ -106,6 +106,8 @@ def check(settings: Settings) -> None:
     require(0 <= s.seed < 2**31, "seed", s.seed, "a whole number from 0 to 2147483647")
     require(1 <= s.repeats <= 1024, "repeats", s.repeats, "a whole number from 1 to 1024")
     require(0 <= s.test_shift <= 16, "test_shift", s.test_shift, "a whole number of pixels from 0 to 16")
+    allowed = "a whole number of pixels from 0 to 8"
+    require(0 <= s.consistency_shift <= 8, "consistency_shift", s.consistency_shift, allowed)
     passes, shift = test_passes(s)
     shifts = (2 * shift + 1) ** 2
     allowed = f"at most {shifts}, as many shifts as test_shift={shift} has, or take a larger test_shift"
@@ -192,8 +194,8 @@ def test_passes(settings: Settings) -> tuple[int, int]:
 
 
 def test_views(settings: Settings) -> int:
-    """How many passes over views of the images are tested, with drawn and with even regions."""
-    once = {None: 0, "flip": 2, "flip_shift": 6}[settings.views]
+    """How many passes over views and moves of the images are tested, with drawn and with even regions."""
+    once = {None: 0, "flip": 2, "flip_shift": 6}[settings.views] + 4 * settings.consistency_shift
     return once * (1 + poolings.of(settings.pool).stochastic(settings.pool))
 
 

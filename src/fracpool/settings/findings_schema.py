@@ -12,13 +12,15 @@ from typing import Any
 from fracpool.records.plain_text import text
 from fracpool.settings.refusal import SettingsError, nearest, one_of, require
 
-METRICS = (
+ACCURACIES = (
     "test_accuracy",
     "averaged_accuracy",
     "deterministic_accuracy",
     "views_accuracy",
     "even_views_accuracy",
 )
+_MEASURES = [f"{form.removesuffix('accuracy')}{of}" for of in ("likelihood", "calibration") for form in ACCURACIES]
+METRICS = (*ACCURACIES, *_MEASURES, "test_consistency", "deterministic_consistency")  # shares, the larger the better
 FORMS = {"even": "deterministic_accuracy", "averaged": "averaged_accuracy"}  # see `finding_forms`
 FINDING_KEYS = ("claim", "source", "comparison", "parts", "forms")
 

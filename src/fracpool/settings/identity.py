@@ -47,6 +47,7 @@ def config(settings: Settings) -> dict[str, Any]:
         **({"augmentation": augmentation} if augmentation else {}),
         "repeats": passes,
         **({"test_shift": shift} if shift else {}),
+        **({"consistency_shift": settings.consistency_shift} if settings.consistency_shift else {}),
         **({"views": settings.views} if settings.views else {}),
         **({"precision": precision} if precision != "float32" else {}),
         **({"backend": backend, "order": "numpy"} if backend != "tensorflow" else {}),  # of the images in an epoch

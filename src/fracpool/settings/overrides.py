@@ -35,6 +35,7 @@ def overrides(settings: Settings) -> list[str]:
     found += [f"++pool.arguments.{name}={override_value(value)}" for name, value in settings.pool.arguments.items()]
     found += [f"repeats={settings.repeats}"] if settings.task == "train" else []
     found += [f"test_shift={settings.test_shift}"] if settings.test_shift else []
+    found += [f"consistency_shift={settings.consistency_shift}"] if settings.consistency_shift else []
     found += [f"views={settings.views}"] if settings.views else []
     found += [f"precision={settings.precision}"] if settings.precision != "float32" else []
     if settings.trainer.strategy != "single":

@@ -121,6 +121,7 @@ class Settings:
     seed: int = 0
     repeats: int = 8
     test_shift: int = 0  # pixels; see `test_passes`
+    consistency_shift: int = 0  # pixels; > 0: count the test images that keep their class when moved by 1 to so many
     views: str | None = None  # of each test image, averaged: flip, or flip_shift
     precision: str = "float32"  # or mixed_bfloat16: Keras' dtype policy
     backend: str | None = None  # that a run is of; None: the one that Keras runs on

@@ -24,6 +24,7 @@ LEFT_OUT = {
     "augmentation.flip": None,
     "augmentation.shift": 0,
     "test_shift": 0,
+    "consistency_shift": 0,
     "views": None,
     "precision": "float32",
     "backend": "tensorflow",

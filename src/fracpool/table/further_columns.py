@@ -1,4 +1,4 @@
-"""Columns that not every table has: accuracies of other forms of test and earlier epochs, and settings that differ."""
+"""Columns that not every table has: other forms and measures of tests, earlier epochs, and settings that differ."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pandas as pd
 
 from fracpool.records.plain_text import text
 from fracpool.records.record import Record, RecordError
+from fracpool.settings.findings_schema import ACCURACIES, METRICS
 from fracpool.settings.names import flatten
 from fracpool.settings.schema import Settings
 from fracpool.table.variant import Variant, is_number
 
 PASSES = (2, 4, 6, *(2**power for power in range(3, 11)))  # of which a record keeps the accuracy; 6: as many as views
 VIEWS = ("views_accuracy", "even_views_accuracy")
+SHARES = tuple(metric for metric in METRICS if metric not in ACCURACIES)  # likelihood, calibration, consistency
 # Settings that the table tells in a column of its own, or that are known by another (the code of a layer by its pool).
 TOLD = {"dataset.name", "pool.kind", "pool.ratio", "pool.code", "model.conv_layers", "budget.epochs",
         "budget.train_examples", "repeats", "task"}  # fmt: skip
@@ -24,12 +26,12 @@ MOST_ARGUMENTS = 100  # of layers of one's own
 
 
 def further_columns(records: Iterable[Record]) -> pd.DataFrame:
-    """By run id: `averaged_over_2`, …, the accuracies of views, and the settings that differ, by their names on the
-    command line."""
+    """By run id: `averaged_over_2`, …, the accuracies of views, likelihood, calibration and consistency, and the
+    settings that differ, by their names on the command line."""
     found = list(records)
     ids = [record.run_id for record in found]
     forms = pd.DataFrame([_forms(record.data["metrics"]) for record in found], index=ids, dtype="float64")
-    in_order = [name for name in [*map(_averaged_over, PASSES), *VIEWS] if name in forms]
+    in_order = [name for name in [*map(_averaged_over, PASSES), *VIEWS, *SHARES] if name in forms]
     return pd.concat([forms[in_order], _settings([record.data for record in found], ids)], axis=1)
 
 
@@ -55,7 +57,7 @@ def _forms(metrics: Mapping[str, Any]) -> dict[str, float]:
     kept, repeats = metrics.get("accuracy_by_repeats"), metrics.get("repeats")
     known = kept if isinstance(kept, Mapping) else {}
     values = {_averaged_over(passes): known.get(str(passes)) for passes in PASSES if passes != repeats}
-    values |= {name: metrics.get(name) for name in VIEWS}
+    values |= {name: metrics.get(name) for name in (*VIEWS, *SHARES)}
     return {name: float(value) for name, value in values.items() if is_number(value) and 0 <= value <= 1}
 
 
@@ -84,7 +86,8 @@ def _unless_told() -> dict[str, Any]:
     """Settings that a record has only where they are not the usual ones."""
     usual = flatten(asdict(Settings()))
     return {name: usual[name] for name in usual if name.startswith("augmentation.")} | {
-        name: usual[name] for name in ("views", "precision", "test_shift", "dataset.held_out", "trainer.strategy")
+        name: usual[name]
+        for name in ("views", "precision", "test_shift", "consistency_shift", "dataset.held_out", "trainer.strategy")
     }
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from fracpool.records.store import Store
 from fracpool.settings.schema import Settings
 from fracpool.training import checkpoint, tracking
+from fracpool.training.measures import score
 from fracpool.training.program import Program
 from fracpool.training.reporter import Reporter
 from fracpool.training.state import averaged, test_streams
-from fracpool.training.testing import score, test_pass
+from fracpool.training.testing import test_pass
 
 
 class Diverged(Exception):

@@ -11,10 +11,19 @@ import numpy as np
 from fracpool.settings import datasets
 from fracpool.settings.check import test_passes
 from fracpool.settings.schema import Settings
+from fracpool.training.measures import calibration, likelihood, score
 from fracpool.training.program import Program
 from fracpool.training.state import test_streams
 
 TEST_BATCH = 500
+# What predictions are kept by, and what the names of their metrics begin with.
+FORMS = {
+    "one_pass": "test",
+    "averaged": "averaged",
+    "deterministic": "deterministic",
+    "views": "views",
+    "even_views": "even_views",
+}
 Border = Literal["constant", "reflect"]
 
 
@@ -39,12 +48,6 @@ def test_pass(model: keras.Model, images: np.ndarray) -> np.ndarray:
     shifted -= shifted.max(axis=1, keepdims=True)
     powers = np.exp(shifted)
     return powers / powers.sum(axis=1, keepdims=True)
-
-
-def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy."""
-    of_label = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(of_label, 1e-12)).mean()), float((probabilities.argmax(axis=1) == labels).mean())
 
 
 def final_test(
@@ -75,8 +78,11 @@ def final_test(
             if number in (repeats, views) or number & (number - 1) == 0:
                 by_repeats[str(number)] = score(total / number, labels)[1]
         of_views = _of_views(program, settings, arrays.test_images)
+        consistent = _consistency("test", model, arrays.test_images, one_pass, settings.consistency_shift)
     loss, accuracy = score(one_pass, labels)
     even = one_pass if program.even is None else test_pass(program.even, arrays.test_images)
+    still = program.even or model
+    consistent |= _consistency("deterministic", still, arrays.test_images, even, settings.consistency_shift)
     metrics = {
         "test_accuracy": accuracy,
         "test_error": 1 - accuracy,
@@ -89,6 +95,10 @@ def final_test(
     }
     metrics |= {f"{form}_accuracy": score(averaged, labels)[1] for form, averaged in of_views.items()}
     predictions = {"one_pass": one_pass, "averaged": total / repeats, "deterministic": even, **of_views}
+    for form, probabilities in predictions.items():
+        metrics[f"{FORMS[form]}_likelihood"] = likelihood(probabilities, labels)
+        metrics[f"{FORMS[form]}_calibration"] = calibration(probabilities, labels)
+    metrics |= consistent
     kept = {name: _as_kept(settings.predictions, array) for name, array in predictions.items()} | {"labels": labels}
     return kept, metrics, time.perf_counter() - began
 
@@ -108,6 +118,26 @@ def _over_views(model: keras.Model, views: str, images: np.ndarray) -> np.ndarra
         view = moved(images, *move, border="reflect")
         passes.append(np.float32(weight) * test_pass(model, view[:, :, ::-1] if mirrored else view))
     return np.sum(passes, axis=0)
+
+
+def _consistency(form: str, model: keras.Model, images: np.ndarray, still: np.ndarray, furthest: int) -> dict[str, Any]:
+    """Of 1 to `furthest` pixels, the share of images whose class stays when they move so far, up, down, left or right.
+
+    After Zhang, Making convolutional networks shift-invariant again, arXiv 1904.11486; `still` are the probabilities of
+    the images in their place. {} for 0.
+    """
+    classes = still.argmax(axis=1)
+
+    def kept(rows: int, columns: int) -> float:
+        return float((test_pass(model, moved(images, rows, columns, border="reflect")).argmax(axis=1) == classes).mean())
+
+    by_shift = {
+        str(pixels): float(np.mean([kept(*move) for move in ((-pixels, 0), (pixels, 0), (0, -pixels), (0, pixels))]))
+        for pixels in range(1, furthest + 1)
+    }
+    if not by_shift:
+        return {}
+    return {f"{form}_consistency": float(np.mean(list(by_shift.values()))), f"{form}_consistency_by_shift": by_shift}
 
 
 def _moves(furthest: int, count: int) -> list[tuple[int, int]]:
