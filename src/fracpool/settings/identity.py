@@ -20,7 +20,7 @@ from fracpool.settings.source_code import code
 # Raise this when a change alters what a run computes: records made before are then not taken for new ones.
 # tests/settings/test_identity.py holds the fingerprint of the code that this number stands for.
 RESULTS_VERSION = 1
-OWN_WEIGHTS = 2  # the same for layers of the user's own alone; 2: their weights start by their own initializers
+OWN_WEIGHTS = 3  # the same for layers of the user's own alone; 3: each weight's initializer draws by itself
 
 
 def config(settings: Settings) -> dict[str, Any]:
