@@ -103,8 +103,37 @@ def checkpointed():
             "tf.recompute_grad": tf.recompute_grad,
             "keras.remat": keras.remat,
             "of a tf.function": lambda function: tf.recompute_grad(tf.function(function)),
-        }
+        } | {before: lambda function, how=how: tf.recompute_grad(how(function)) for before, how in traced().items()}
     return {"keras.remat": keras.remat}
+
+
+def traced():
+    """Ways to give TensorFlow a function whose Python does not run again, by name."""
+    import tensorflow as tf
+
+    def called(function, **options):
+        function = tf.function(function, **options)
+        function(tf.constant(values()))
+        return function
+
+    def differentiated(function):
+        slope(function := called(function), values())
+        return function
+
+    def within(function):
+        return lambda x: tf.identity(function(x))
+
+    def branch(function):
+        return lambda x: tf.cond(tf.reduce_sum(x) > 1e9, lambda: function(x) * 2, lambda: function(x))
+
+    return {
+        "traced before": called,
+        "compiled before": partial(called, jit_compile=True),
+        "differentiated before": differentiated,
+        "concrete": lambda function: called(function).get_concrete_function(tf.constant(values())),
+        "calls one that was differentiated before": lambda function: within(differentiated(function)),
+        "traced with one in a branch": lambda function: called(branch(called(function))),
+    }
 
 
 def slope(function, x):
@@ -155,11 +184,43 @@ def test_gradient_checkpointing_of_a_pool_that_draws_is_refused(kind, way):
         slope(checkpointed()[way](DRAWN[kind]()), values())
 
 
+@only_tensorflow
+@pytest.mark.parametrize("before", traced() if BACKEND == "tensorflow" else [])
+def test_gradient_checkpointing_of_traced_functions_is_refused_in_graphs(before):
+    """In a training step that is a graph, by symbolic gradients, and by the gradient of a graph that repeats."""
+    import tensorflow as tf
+
+    repeats = tf.recompute_grad(traced()[before](DRAWN["layer"]()))
+    step = tf.function(lambda x: slope(repeats, x))
+    symbolic = tf.function(lambda x: tf.gradients(repeats(x), x))
+    for function in (step, symbolic, lambda x: slope(tf.function(repeats), x)):
+        with pytest.raises(ValueError, match="gradient checkpointing repeats a pool that draws"):
+            function(tf.constant(values()))
+    assert repeats(values()).shape == (4, 8, 8, 2)  # without a gradient nothing is repeated
+
+
+@only_tensorflow
+@pytest.mark.parametrize("before", traced() if BACKEND == "tensorflow" else [])
+def test_traced_functions_have_the_gradient_of_their_regions(before):
+    """Looking at their calls changes neither what they draw nor how often they are traced."""
+    import tensorflow as tf
+
+    function, python_ran = traced()[before](DRAWN["layer"]()), []
+    whole = tf.function(lambda x: python_ran.append(1) or slope(function, x))
+    for y, dx in (slope(function, values()), whole(tf.constant(values())), whole(tf.constant(values()))):
+        x = values()
+        assert set(to_numpy(y).ravel()) <= set(x.ravel())
+        np.testing.assert_allclose(to_numpy(dx).sum(), 2 * to_numpy(y).sum(), rtol=1e-4)
+        assert set(x[to_numpy(dx) != 0]) == set(to_numpy(y)[to_numpy(y) != 0])
+    assert len(python_ran) == 1
+
+
 @pytest.mark.parametrize("way", checkpointed())
 @pytest.mark.parametrize("kind", STILL)
 def test_gradient_checkpointing_of_regions_that_stay(kind, way):
+    before = traced() if BACKEND == "tensorflow" else {}  # XLA draws its own numbers from a seed
     y, dx = slope(checkpointed()[way](STILL[kind]()), values())
-    expected, gradient = slope(STILL[kind](), values())
+    expected, gradient = slope(before.get(way, lambda function: function)(STILL[kind]()), values())
     np.testing.assert_array_equal(to_numpy(y), to_numpy(expected))
     np.testing.assert_array_equal(to_numpy(dx), to_numpy(gradient))
 

@@ -13,9 +13,9 @@ from fracpool.pooling import arguments
 from fracpool.pooling.axis import Axis, Tensor, windows
 from fracpool.pooling.drawing import draw
 from fracpool.pooling.ops import concrete, long, pool
+from fracpool.pooling.ops.checkpointing import refuse_to_draw_again
 from fracpool.pooling.ops.runtime import unseeded, with_rank
 from fracpool.pooling.ops.windows import Windows
-from fracpool.pooling.stream import refuse_to_draw_again
 
 
 def fractional_max_pool(

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from fracpool.pooling.ops.runtime import repeats_a_pass, replica
+from fracpool.pooling.ops.checkpointing import refuse_to_draw_again
+from fracpool.pooling.ops.runtime import replica
 
 NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for a few thousand replicas
 INFERENCE = 1  # what the seed of the second stream is derived with
@@ -26,15 +27,6 @@ class Stream(keras.random.SeedGenerator):
         refuse_to_draw_again()
         seed, number = super().next(ordered), replica()
         return seed if isinstance(number, int) and number == 0 else _apart(seed, number)
-
-
-def refuse_to_draw_again() -> None:
-    if repeats_a_pass():
-        raise ValueError(
-            "gradient checkpointing repeats a pool that draws: must not be, since the repeat would draw anew and the "
-            "gradient be wrong; leave the pool out of what torch.utils.checkpoint, keras.remat or tf.recompute_grad "
-            "repeats"
-        )
 
 
 def _apart(seed: Any, number: Any) -> Any:

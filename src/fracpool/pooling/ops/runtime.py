@@ -1,4 +1,4 @@
-"""What only the running program knows: dynamic sizes, which replica it is, and whether a gradient repeats a pass."""
+"""What only the running program knows: dynamic sizes, which replica it is, and whether it is being exported."""
 
 from __future__ import annotations
 
@@ -71,44 +71,11 @@ def replica() -> Any:
     return 0 if context is None else context.replica_id_in_sync_group
 
 
-def repeats_a_pass() -> bool:
-    """Whether the call is made while a gradient is computed, as gradient checkpointing repeats forward passes.
-
-    JAX repeats pure functions, whose chance is among their arguments.
-    """
-    match keras.backend.backend():
-        case "torch":
-            import torch
-
-            return torch._C._current_graph_task_id() != -1
-        case "tensorflow":
-            return _inside_of_tensorflows_gradients()
-    return False
-
-
 def exported_to_onnx() -> bool:
     """Whether TensorFlow traces a graph for ONNX, which knows no compiled functions."""
     frame = inspect.currentframe()
     while frame is not None:
         if str(frame.f_globals.get("__name__")).startswith(("keras.src.export.onnx", "tf2onnx")):
             return True
-        frame = frame.f_back
-    return False
-
-
-def _inside_of_tensorflows_gradients() -> bool:
-    """Only the stack tells: functions that compute the gradients of a tape or a graph, or that trace a `tf.function`
-    for `tf.recompute_grad`, which calls it again without Python."""
-    from tensorflow.python.eager import imperative_grad
-    from tensorflow.python.framework import func_graph
-    from tensorflow.python.ops import custom_gradient, gradients_util
-
-    computing = {imperative_grad.imperative_grad.__code__, gradients_util._GradientsHelper.__code__}
-    checkpointing = {code for code in custom_gradient.recompute_grad.__code__.co_consts if inspect.iscode(code)}
-    frame, traced = inspect.currentframe(), False
-    while frame is not None:
-        if frame.f_code in computing or (traced and frame.f_code in checkpointing):
-            return True
-        traced = traced or frame.f_code is func_graph.func_graph_from_py_func.__code__
         frame = frame.f_back
     return False
