@@ -254,6 +254,9 @@ def _rows_on_torch(repeats: int) -> list[Row]:
     def step(pool: Callable[[Any], Any], x: Any, dy: Any) -> Callable[[], Any]:
         return lambda: torch.autograd.grad(pool(x), x, dy)
 
+    def values(pool: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda x: pool(x)[0]
+
     rows = []
     for (batch, side, channels, ratio), dtype, threads in itertools.product(
         SHAPES[:2], (torch.float32, torch.bfloat16), (1, 2)
@@ -263,6 +266,8 @@ def _rows_on_torch(repeats: int) -> list[Row]:
         first = FractionalMaxPooling2D(ratio, data_format="channels_first", **fixed)
         last = FractionalMaxPooling2D(ratio, data_format="channels_last", **fixed)
         disjoint = FractionalMaxPooling2D(ratio, data_format="channels_last")
+        named = FractionalMaxPooling2D(ratio, data_format="channels_first", return_indices=True, **fixed)
+        named_disjoint = FractionalMaxPooling2D(ratio, data_format="channels_last", return_indices=True)
         out = disjoint.compute_output_shape((batch, side, side, channels))[1]
         nhwc = torch.randn(batch, side, side, channels, dtype=dtype).requires_grad_()
         nchw = nhwc.detach().permute(0, 3, 1, 2).contiguous().requires_grad_()
@@ -272,9 +277,14 @@ def _rows_on_torch(repeats: int) -> list[Row]:
         times = _in_turns(
             {
                 "torch": step(torch.nn.FractionalMaxPool2d(2, output_size=out), nchw, planes),
+                "torch, indices": step(
+                    values(torch.nn.FractionalMaxPool2d(2, output_size=out, return_indices=True)), nchw, planes
+                ),
                 "fixed, NCHW": step(first, nchw, planes),
                 "fixed, NHWC": step(last, nhwc, dy),
                 "disjoint": step(disjoint, nhwc, dy),
+                "fixed, NCHW, indices": step(values(named), nchw, planes),
+                "disjoint, indices": step(values(named_disjoint), nhwc, dy),
                 "max pool": step(lambda x: torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 2), nhwc, halves),
             },
             repeats,
@@ -287,6 +297,11 @@ def _rows_on_torch(repeats: int) -> list[Row]:
             f"{peer}, ours disjoint windows per batch, NHWC": "disjoint",
         }
         rows += [_faster(words, case, times[name], times["torch"], 1, 2) for words, name in forms.items()]
+        rows += [
+            _faster(f"{words}, return_indices", case, times[f"{name}, indices"], times["torch, indices"], 1, 2)
+            for words, name in forms.items()
+            if f"{name}, indices" in times
+        ]
         rows.append(
             _slower(
                 "F.max_pool2d(2), disjoint windows per batch, NHWC", case, times["disjoint"], times["max pool"], 4, 2

@@ -12,7 +12,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 import fracpool
 from fracpool import FractionalMaxPooling2D, regions
 from fracpool.pooling.ops import reductions, step_by_step, windows
-from fracpool.pooling.ops.torch import pool
+from fracpool.pooling.ops.torch import pool, pool_with_indices
 
 ROWS, COLS = np.array([0, 2, 3, 5, 7]), np.array([0, 1, 3, 4, 6])
 
@@ -52,6 +52,16 @@ def test_fixed_windows_have_the_bits_of_pytorchs_own_pool(size, window, out, tie
 
     for mine, their in zip(with_gradient(ours, x, dy), with_gradient(theirs, x, dy), strict=True):
         assert torch.equal(mine, their)
+
+
+def test_indices_are_those_of_pytorchs_own_pool():
+    x, middle = normal(2, 3, 11, 9).round(), torch.full((2, 3, 2), 0.5)
+    theirs = torch.nn.FractionalMaxPool2d(2, output_size=5, return_indices=True, _random_samples=middle)
+    for per in ("batch", "channel"):
+        options = {"window": 2, "regions_per": per, "inference": "even", "data_format": "channels_first"}
+        layer = FractionalMaxPooling2D(output_size=5, return_indices=True, **options)
+        for mine, their in zip(layer(x), theirs(x), strict=True):
+            assert torch.equal(mine, their.to(mine.dtype))
 
 
 @settings(deadline=None, max_examples=120, derandomize=True)
@@ -94,9 +104,12 @@ def test_values_and_gradients_have_the_bits_of_the_expressions_of_the_other_back
         patch.setattr(step_by_step, "PIECE", piece)
         y, dx = with_gradient(lambda x: pool(x, places, form), x, dy)
         without = pool(x, places, form)
+        with_indices, indices = pool_with_indices(x, places, form)
     code = reductions.codes(values, places, form)
     assert equal(y, reductions.largest(values, places, form))
     assert equal(without, y)
+    assert equal(with_indices, y)
+    assert torch.equal(indices, reductions.indices(code, places, form, sizes))
     # Overlaps of half precision are summed in float32, then rounded.
     sums = reductions.spread(dy if dtype.itemsize > 2 else dy.float(), code, places, form, sizes).to(dtype)
     assert torch.equal(dx, sums)
@@ -188,8 +201,8 @@ def test_transforms_of_the_layer_and_the_drop_in(per):
     """A call draws once, whatever maps over it; the stream moves on by one call."""
     x = normal(4, 2, 7, 6, 3)
 
-    def layer():
-        return FractionalMaxPooling2D(1.4, regions_per=per, seed=1, data_format="channels_last")
+    def layer(**options):
+        return FractionalMaxPooling2D(1.4, regions_per=per, seed=1, data_format="channels_last", **options)
 
     def loss(layer):
         return lambda x: (layer(x) ** 3).sum()
@@ -201,6 +214,10 @@ def test_transforms_of_the_layer_and_the_drop_in(per):
         assert torch.equal(grad(loss(mapped))(x[0]), expected)
     plain, mapped = layer(), layer()
     assert torch.equal(vmap(mapped)(torch.stack([x[0]] * 2)), torch.stack([plain(x[0])] * 2))
+    plain, mapped = layer(return_indices=True), layer(return_indices=True)
+    for mine, one in zip(vmap(mapped)(torch.stack([x[0]] * 2)), plain(x[0]), strict=True):
+        assert torch.equal(mine, torch.stack([one] * 2))
+    mapped = layer()
     many = vmap(mapped, randomness="different")(torch.stack([x[0]] * 6))
     assert any((many[0] != other).any() for other in many[1:])
     assert jacrev(mapped)(x[0]).shape == (2, 5, 4, 3, 2, 7, 6, 3)

@@ -43,7 +43,26 @@ def test_of_equal_maxima_the_first_is_named():
     np.testing.assert_array_equal(to_numpy(indices)[0, :, :, 0], [[0, 2, 4], [12, 14, 16], [24, 26, 28]])
 
 
-def test_a_model_with_indices_is_saved_and_trains(tmp_path):
+@pytest.mark.parametrize("options", [{}, {"overlapping": True}, {"window": 2, "regions_per": "channel"}], ids=str)
+def test_the_gradient_is_that_of_a_pool_without_indices(options):
+    def slopes(pool):
+        entry = keras.Input((9, 8, 3))
+        before = keras.layers.Conv2D(3, 1, kernel_initializer="ones", bias_initializer="ones")
+        pooled = pool(before(entry))
+        model = keras.Model(entry, pooled[0] if pool.return_indices else pooled)
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.fit(values((4, 9, 8, 3)), values((4, 6, 5, 3)), batch_size=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    with_indices, without = (
+        slopes(POOLS[2](1.5, seed=1, return_indices=one, data_format="channels_last", **options))
+        for one in (True, False)
+    )
+    for mine, other in zip(with_indices, without, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-6)
+
+
+def test_a_model_with_indices_is_saved(tmp_path):
     entry = keras.Input((9, 8, 3))
     y, indices = fracpool.FractionalMaxPooling2D(1.5, return_indices=True, inference="even")(entry)
     model = keras.Model(entry, [y, indices])

@@ -10,7 +10,7 @@ import keras
 from fracpool.pooling import arguments
 from fracpool.pooling.axis import Tensor
 from fracpool.pooling.fractional import FractionalPooling
-from fracpool.pooling.ops import pool, pool_lazily, winners
+from fracpool.pooling.ops import pool, pool_lazily, pool_with_indices
 from fracpool.pooling.ops.windows import Regions, Windows
 
 
@@ -29,8 +29,9 @@ class FractionalMaxPooling(FractionalPooling):
         self.return_indices = arguments.flag(return_indices, "return_indices")
 
     def reduce(self, x: Tensor, regions: Regions, windows: Windows, training: bool) -> Any:
-        y = self._as_given((pool if training else pool_lazily)(x, regions, windows))
-        return (y, self._as_given(winners(x, regions, windows))) if self.return_indices else y
+        if self.return_indices:
+            return tuple(map(self._as_given, pool_with_indices(x, regions, windows)))
+        return self._as_given((pool if training else pool_lazily)(x, regions, windows))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         shape = super().compute_output_shape(input_shape)

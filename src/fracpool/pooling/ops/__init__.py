@@ -11,18 +11,27 @@ from fracpool.pooling.ops.windows import Regions, Windows
 
 match keras.backend.backend():
     case "tensorflow":
-        from fracpool.pooling.ops.tensorflow import compiled, concrete, long, pool, pool_lazily, untransformed, winners
+        from fracpool.pooling.ops.tensorflow import (
+            compiled,
+            concrete,
+            long,
+            pool,
+            pool_lazily,
+            pool_with_indices,
+            untransformed,
+        )
     case "jax":
-        from fracpool.pooling.ops.jax import compiled, concrete, long, pool, untransformed, winners
+        from fracpool.pooling.ops.jax import compiled, concrete, long, pool, pool_with_indices, untransformed
 
         pool_lazily = pool
     case "torch":
-        from fracpool.pooling.ops.reductions import winners
-        from fracpool.pooling.ops.torch import compiled, concrete, long, pool, untransformed
+        from fracpool.pooling.ops.torch import compiled, concrete, long, pool, pool_with_indices, untransformed
 
         pool_lazily = pool
     case other:
         raise ImportError(f"fracpool runs on the Keras backends tensorflow, jax and torch, not on {other!r}")
 
 
-__all__ = ["Regions", "Windows", "compiled", "concrete", "long", "pool", "pool_lazily", "untransformed", "winners"]
+__all__ = [
+    "Regions", "Windows", "compiled", "concrete", "long", "pool", "pool_lazily", "pool_with_indices", "untransformed",
+]  # fmt: skip

@@ -124,7 +124,13 @@ def _codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return cells.codes(jax.lax.optimization_barrier(x), regions, windows)
 
 
-winners = jax.jit(cells.winners, static_argnums=2)
+_indices = jax.jit(cells.indices, static_argnums=(2, 3))
+
+
+def pool_with_indices(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+    """The pool, and where in its map each window's largest value stands: row · width + column, int32."""
+    code = _codes(jax.lax.stop_gradient(x), regions, windows)
+    return pool(x, regions, windows), _indices(code, regions, windows, x.shape[1:-1])
 
 
 def concrete(value: Any) -> np.ndarray | None:

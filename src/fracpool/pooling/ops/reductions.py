@@ -65,12 +65,11 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
 
 
-def winners(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
-    """Where in its map each window's largest value stands: row · width + column, int32, shape as `largest`."""
-    x, sizes = ops.stop_gradient(x), ops.shape(x)[1:-1]
+def indices(code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[Tensor]) -> Tensor:
+    """Where in its map, of these sizes, stands what `code` names: row · width + column, int32, shape as `code`."""
     ends = [spans(places, windows, size) for places, size in zip(regions, sizes, strict=True)]
     lengths = [longest_of(windows, axis, *span) for axis, span in enumerate(ends)]
-    steps = digits_of(ops.cast(codes(x, regions, windows), "int32"), lengths)
+    steps = digits_of(ops.cast(code, "int32"), lengths)
     starts = grid([starts for starts, _ in ends])
     index = ops.zeros((), dtype="int32")
     for size, start, step in zip(sizes, starts, steps, strict=True):

@@ -13,7 +13,9 @@ Shapes: x (N, *sizes, C), in any order in memory; for each axis boundaries or st
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -34,6 +36,14 @@ def largest_and_codes(x: Tensor, regions: Regions, windows: Windows) -> tuple[Te
     """The largest values and the codes of their cells: of the first one, or of the first NaN."""
     values, codes = _reduced(x, regions, windows, with_codes=True)
     return values, codes[0]
+
+
+def indices(code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[int]) -> Tensor:
+    """Where in its map, of these sizes, stands what `code` names: row · width + column, int32, shape as `code`."""
+    planes = _by_planes(code, regions)
+    first = reduce(operator.add, _first_cells(regions, windows, sizes, planes)).int()
+    index = (code.movedim(-1, 1) if planes else code) + first
+    return index.movedim(1, -1) if planes else index
 
 
 def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[int]) -> Tensor:
@@ -149,16 +159,22 @@ def _winners(
     by_cell, by_channel = (1, cells) if planes else (channels, 1)
     channel = torch.arange(channels, device=code.device) * by_channel
     parts = [channel.view(1, -1, *[1] * len(sizes)) if planes else channel[None]]
-    for axis, (places, weight) in enumerate(zip(regions, _weights(sizes), strict=True)):
-        starts = spans(places, windows, sizes[axis])[0].long() * (weight * by_cell)
-        starts = starts[:, None] if planes and starts.ndim == 2 else starts
-        starts = starts.reshape(*starts.shape[:-1], *[1] * axis, -1, *[1] * (len(sizes) - 1 - axis))
-        parts.append(starts if planes else starts[..., None])
+    parts += [cell * by_cell for cell in _first_cells(regions, windows, sizes, planes)]
     code = code.movedim(-1, 1) if planes else code
     dtype = torch.int32 if cells * channels < 2**31 else torch.int64
     for piece in _pieces(code):
         first = sum(_of(piece, part) for part in parts)
         yield piece, code[piece].to(dtype).mul_(by_cell).long().add_(first).flatten(1)
+
+
+def _first_cells(regions: Regions, windows: Windows, sizes: Sequence[int], planes: bool) -> Iterator[Tensor]:
+    """What each axis adds to the cell of its map that a window begins at: int64, in shapes that broadcast, with the
+    channels behind the images, or last."""
+    for axis, (places, weight) in enumerate(zip(regions, _weights(sizes), strict=True)):
+        starts = spans(places, windows, sizes[axis])[0].long() * weight
+        starts = starts[:, None] if planes and starts.ndim == 2 else starts
+        starts = starts.reshape(*starts.shape[:-1], *[1] * axis, -1, *[1] * (len(sizes) - 1 - axis))
+        yield starts if planes else starts[..., None]
 
 
 def _pieces(x: Tensor) -> list[slice]:

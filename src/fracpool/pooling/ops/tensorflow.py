@@ -82,7 +82,7 @@ _largest = _opaque(cells.largest)
 _codes = _opaque(cells.codes)
 _pick = _opaque(cells.pick)
 _spread = _opaque(cells.spread)
-winners = _opaque(cells.winners)
+_indices = _opaque(cells.indices)
 
 
 def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
@@ -112,6 +112,21 @@ def pool_lazily(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
         return _largest(x, regions, windows), backward
 
     return forward(x)
+
+
+def pool_with_indices(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+    """The pool, and where in its map each window's largest value stands: row · width + column, int32.
+
+    Of what other runtimes have too, as `pool_lazily`; the gradient finds its winners here.
+    """
+    code = _codes(x, regions, windows)
+    _, spread = _linear(code, regions, windows, _size(x))
+
+    @tf.custom_gradient
+    def forward(x: Tensor) -> Any:
+        return _largest(x, regions, windows), spread
+
+    return forward(x), _indices(code, regions, windows, _size(x))
 
 
 def _linear(code: Tensor, regions: Regions, windows: Windows, size: Any) -> tuple[Any, Any]:

@@ -55,6 +55,14 @@ def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return steps.largest(x, regions, windows)
 
 
+@torch.compiler.disable
+def pool_with_indices(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
+    """The pool, and where in its map each window's largest value stands: row · width + column, int32."""
+    forward = _Pool.apply if _followed(x) else _Pool.forward
+    values, code = forward(x, windows, *regions)
+    return values, steps.indices(code, regions, windows, x.shape[1:-1])
+
+
 def _followed(x: Tensor) -> bool:
     """Whether a gradient, backward or forward, or a function transform may want to know the winners."""
     transformed = torch._C._are_functorch_transforms_active()
