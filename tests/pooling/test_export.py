@@ -41,30 +41,80 @@ def test_saved_model_in_a_process_without_fracpool(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("kind", POOLS)
-def test_litert_with_built_in_operations_only(kind):
+def in_litert(model, folder):
+    """The model as a function of images that LiteRT computes, with built-in operations only."""
     import tensorflow as tf
 
-    model = network(kind)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     interpreter = tf.lite.Interpreter(model_content=converter.convert())
     entry = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(entry, X.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(entry, X)
-    interpreter.invoke()
-    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(found, model.predict(X, verbose=0), rtol=0, atol=1e-6)
+
+    def outputs(x):
+        interpreter.resize_tensor_input(entry, x.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(entry, x)
+        interpreter.invoke()
+        return [interpreter.get_tensor(one["index"]).copy() for one in interpreter.get_output_details()]
+
+    return outputs
 
 
-@pytest.mark.parametrize("kind", POOLS)
-def test_onnx(kind, tmp_path):
+def in_onnxruntime(model, folder):
     pytest.importorskip("tf2onnx", reason="exports to ONNX with tf2onnx")
     runtime = pytest.importorskip("onnxruntime", reason="runs ONNX")
+    model.export(folder / "model.onnx", format="onnx", verbose=False)
+    session = runtime.InferenceSession(str(folder / "model.onnx"))
+    return lambda x: session.run(None, {session.get_inputs()[0].name: x})
+
+
+RUNTIMES = {"litert": in_litert, "onnx": in_onnxruntime}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("kind", POOLS)
+def test_even_regions_in_another_runtime(kind, runtime, tmp_path):
     model = network(kind)
     expected = model.predict(X, verbose=0)
-    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
-    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
-    (found,) = session.run(None, {session.get_inputs()[0].name: X})
+    (found,) = RUNTIMES[runtime](model, tmp_path)(X)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_indices_in_another_runtime(runtime, tmp_path):
+    entry = keras.Input((20, 20, 2))
+    pool = fracpool.FractionalMaxPooling2D(1.47, inference="even", return_indices=True)
+    model = keras.Model(entry, pool(entry))
+    y, indices = model.predict(X, verbose=0)
+    found = RUNTIMES[runtime](model, tmp_path)(X)
+    np.testing.assert_array_equal(next(one for one in found if one.dtype == np.float32), y)
+    np.testing.assert_array_equal(next(one for one in found if one.dtype == np.int32), indices)
+
+
+DIALECTS = {
+    "tensorflow": {},
+    "graham": {"window": 2, "pseudo_random": True, "regions_per": "sample"},
+    "pytorch": {"window": 2, "pseudo_random": True, "regions_per": "channel"},
+}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_drawn_regions_are_drawn_in_another_runtime(dialect, runtime, tmp_path):
+    """The same as by the layer, all that there are, those of rows whatever those of columns are."""
+    keras.utils.set_random_seed(0)
+    entry = keras.Input((8, 7, 2))
+    pool = fracpool.FractionalMaxPooling2D(output_size=(6, 5), seed=1, **DIALECTS[dialect])
+    model = keras.Model(entry, pool(entry))
+    model.predict(np.zeros((1, 8, 7, 2)), verbose=0)  # its own graph is traced before
+    outputs = RUNTIMES[runtime](model, tmp_path)
+    grows = (10 * np.arange(8.0)[:, None, None] + np.arange(7.0)[:, None] + np.zeros((2, 1, 1, 2))).astype("float32")
+
+    def drawn(outputs):
+        """Last rows and last columns of regions, which are the places of the maxima of a map that grows along both."""
+        maps = np.stack([outputs(grows)[1, ..., 1] for _ in range(300)])
+        return {tuple(each) for each in maps[:, :, 0] // 10}, {tuple(each) for each in maps[:, 0] % 10}, maps
+
+    rows, cols, maps = drawn(lambda x: outputs(x)[0])
+    assert (rows, cols) == drawn(lambda x: pool(x).numpy())[:2]
+    assert len(np.unique(maps, axis=0)) > 2 * max(len(rows), len(cols))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras import ops, random
+from keras import ops
 
 from fracpool.pooling import regions
 from fracpool.pooling.ops import untransformed
+from fracpool.pooling.ops.runtime import uniform
 
 Tensor = Any
 
@@ -40,13 +41,13 @@ def draw(
     if isinstance(steps, int) and steps == 0:
         return ops.full((*leading, 1), total, dtype="int32")
     if not pseudo_random:
-        order = ops.argsort(random.uniform((*leading, steps), seed=seed), axis=-1)
+        order = ops.argsort(uniform((*leading, steps), seed), axis=-1)
         divisor = _divisor(steps)
         jumps = ops.cast(ops.cast(order, "int32") < total % divisor, "int32") + total // divisor
         places = ops.pad(ops.cumsum(jumps, axis=-1), [[0, 0]] * len(leading) + [[1, 0]])
         return _last_where_alone(places, total, steps)
     shifts = total if window else _shifts(total, steps)
-    number = ops.cast(random.uniform((*leading, 1), seed=seed) * ops.cast(shifts, "float32"), "int32")
+    number = ops.cast(uniform((*leading, 1), seed) * ops.cast(shifts, "float32"), "int32")
     shift = ops.minimum(number, ops.maximum(shifts - 1, 0))
     return (_fixed_sequence if window else _boundary_sequence)(total, steps, shift)
 

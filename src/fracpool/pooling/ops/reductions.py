@@ -49,10 +49,10 @@ def largest(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     return _fold(count, step, value_at(0))
 
 
-def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
+def codes(x: Tensor, regions: Regions, windows: Windows, dtype: str | None = None) -> Tensor:
     """Where in its window the first largest value stands, counted row by row: in two axes row · longest + column.
 
-    The first NaN counts as largest. Shape as `largest`, dtype `windows.code_dtype`.
+    The first NaN counts as largest. Shape as `largest`, of a dtype, or of `windows.code_dtype`.
     """
     count, value_at = _places(x, regions, windows)
 
@@ -62,7 +62,7 @@ def codes(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
         return ops.where(later, value, best), ops.where(later, ops.cast(number, code.dtype), code)
 
     first = value_at(0)
-    return _fold(count, step, first, ops.zeros_like(first, dtype=windows.code_dtype))[1]
+    return _fold(count, step, first, ops.zeros_like(first, dtype=dtype or windows.code_dtype))[1]
 
 
 def indices(code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[Tensor]) -> Tensor:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import random
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+
+EXPORTERS = ("keras.src.export.onnx", "tf2onnx", "keras.src.export.litert", "tensorflow.lite")  # modules
 
 Rules = Sequence[tuple[Any, str]]  # whether it holds, and the words of the refusal up to the size
 
@@ -71,11 +74,28 @@ def replica() -> Any:
     return 0 if context is None else context.replica_id_in_sync_group
 
 
-def exported_to_onnx() -> bool:
-    """Whether TensorFlow traces a graph for ONNX, which knows no compiled functions."""
-    frame = inspect.currentframe()
+def uniform(shape: Sequence[Any], seed: Any) -> Any:
+    """float32 from 0 to 1 from a seed, or from a stream.
+
+    ONNX and LiteRT have no streams: a graph that is traced for them draws from a generator of its runtime, which starts
+    as `keras.utils.set_random_seed` governs, the same whenever the model is loaded.
+    """
+    if not (isinstance(seed, keras.random.SeedGenerator) and exported_elsewhere()):
+        return keras.random.uniform(shape, dtype="float32", seed=seed)
+    import tensorflow as tf
+
+    return tf.random.uniform(shape, seed=random.randrange(1, 2**24))  # which ONNX keeps as a float32
+
+
+def exported_elsewhere() -> bool:
+    """Whether TensorFlow traces a graph for ONNX or LiteRT, which know no compiled functions."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    frame = None if tf.executing_eagerly() else inspect.currentframe()
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith(("keras.src.export.onnx", "tf2onnx")):
+        if str(frame.f_globals.get("__name__")).startswith(EXPORTERS):
             return True
         frame = frame.f_back
     return False

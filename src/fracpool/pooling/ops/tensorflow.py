@@ -14,7 +14,7 @@ from tensorflow.compiler.tf2xla.python import xla
 from tensorflow.python.eager import context
 
 from fracpool.pooling.ops import reductions as cells
-from fracpool.pooling.ops.runtime import exported_to_onnx
+from fracpool.pooling.ops.runtime import exported_elsewhere
 from fracpool.pooling.ops.windows import Regions, Windows
 
 Tensor = Any
@@ -33,7 +33,7 @@ def compiled(function: Any) -> Any:
     def call(*args: Any) -> Any:
         nonlocal shared
         if not tf.executing_eagerly():
-            if exported_to_onnx():
+            if exported_elsewhere():
                 return function(*args)
             if not context.context().has_function(shared.get_concrete_function(*args).name):
                 shared = _xla(function)
@@ -119,7 +119,8 @@ def pool_with_indices(x: Tensor, regions: Regions, windows: Windows) -> tuple[Te
 
     Of what other runtimes have too, as `pool_lazily`; the gradient finds its winners here.
     """
-    code = _codes(x, regions, windows)
+    dtype = "int32" if exported_elsewhere() else None  # LiteRT chooses among no smaller ones
+    code = _codes(x, regions, windows, dtype)
     _, spread = _linear(code, regions, windows, _size(x))
 
     @tf.custom_gradient
