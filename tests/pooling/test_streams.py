@@ -190,7 +190,8 @@ def test_gradient_checkpointing_of_traced_functions_is_refused_in_graphs(before)
     """In a training step that is a graph, by symbolic gradients, and by the gradient of a graph that repeats."""
     import tensorflow as tf
 
-    repeats = tf.recompute_grad(traced()[before](DRAWN["layer"]()))
+    layer = DRAWN["layer"]()  # whose stream a concrete function would not keep
+    repeats = tf.recompute_grad(traced()[before](layer))
     step = tf.function(lambda x: slope(repeats, x))
     symbolic = tf.function(lambda x: tf.gradients(repeats(x), x))
     for function in (step, symbolic, lambda x: slope(tf.function(repeats), x)):
@@ -205,7 +206,8 @@ def test_traced_functions_have_the_gradient_of_their_regions(before):
     """Looking at their calls changes neither what they draw nor how often they are traced."""
     import tensorflow as tf
 
-    function, python_ran = traced()[before](DRAWN["layer"]()), []
+    layer = DRAWN["layer"]()  # whose stream a concrete function would not keep
+    function, python_ran = traced()[before](layer), []
     whole = tf.function(lambda x: python_ran.append(1) or slope(function, x))
     for y, dx in (slope(function, values()), whole(tf.constant(values())), whole(tf.constant(values()))):
         x = values()
