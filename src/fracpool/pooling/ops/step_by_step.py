@@ -52,27 +52,29 @@ def spread(y: Tensor, code: Tensor, regions: Regions, windows: Windows, sizes: S
     Overlaps are added in the order of the windows, the same at each call on each device. Shape (N, *sizes, C).
     """
     planes, channels = _by_planes(y, regions), y.shape[-1]
-    values = (y.movedim(-1, 1) if planes else y).flatten(1)
-    flat = y.new_zeros(len(y), math.prod(sizes) * channels)
+    maps = y.movedim(-1, 1).flatten(2) if planes else y.flatten(1)
+    spread = y.new_zeros(*maps.shape[:-1], math.prod(sizes) * (1 if planes else channels))
     for piece, index in _winners(code, regions, windows, sizes, planes):
         if windows.cover == (1,) * len(sizes):
-            flat[piece].scatter_(1, index, values[piece])
+            spread[piece].scatter_(-1, index, maps[piece])
         elif y.device.type == "cpu":
-            flat[piece].scatter_add_(1, index, values[piece])  # one thread to an image
+            spread[piece].scatter_add_(-1, index, maps[piece])  # one thread to a map
         else:
-            image = torch.arange(len(y), device=y.device)[:, None].expand_as(index)
-            flat.index_put_((image, index), values, accumulate=True)  # sorts first, where a scatter_add_ would race
-    return flat.unflatten(1, (channels, *sizes)).movedim(1, -1) if planes else flat.unflatten(1, (*sizes, channels))
+            rows = torch.arange(index[..., 0].numel(), device=y.device)[:, None]
+            places = rows.expand(-1, index.shape[-1]), index.flatten(0, -2)
+            # It sorts first, where a scatter_add_ would race.
+            spread.flatten(0, -2).index_put_(places, maps.flatten(0, -2), accumulate=True)
+    return spread.unflatten(-1, sizes).movedim(1, -1) if planes else spread.unflatten(-1, (*sizes, channels))
 
 
 def pick(x: Tensor, code: Tensor, regions: Regions, windows: Windows) -> Tensor:
     """The values of x at the places that `code` names: the transpose of `spread`."""
     planes, shape = _by_planes(x, regions), code.shape[1:]
-    values = (x.movedim(-1, 1) if planes else x).flatten(1)
+    maps = x.movedim(-1, 1).flatten(2) if planes else x.flatten(1)
     picked = torch.cat(
-        [values[piece].gather(1, index) for piece, index in _winners(code, regions, windows, x.shape[1:-1], planes)]
+        [maps[piece].gather(-1, index) for piece, index in _winners(code, regions, windows, x.shape[1:-1], planes)]
     )
-    return picked.unflatten(1, (shape[-1], *shape[:-1])).movedim(1, -1) if planes else picked.unflatten(1, shape)
+    return picked.unflatten(-1, shape[:-1]).movedim(1, -1) if planes else picked.unflatten(-1, shape)
 
 
 def _reduced(x: Tensor, regions: Regions, windows: Windows, with_codes: bool) -> tuple[Tensor, list[Tensor]]:
@@ -98,23 +100,22 @@ def _along(state: list[Tensor], dim: int, places: list[Tensor], weight: int, dty
 
     Choices are arithmetic: `torch.where` takes ten times as long.
     """
-    x, *codes = state
-    best = _take(x, places[0], dim)
-    if dtype is None:
-        for place in places[1:]:
-            torch.maximum(_take(x, place, dim), best, out=best)
-        return [best]
-    best_code = _take(codes[0], places[0], dim) if codes else torch.zeros_like(best, dtype=dtype)
-    for number, place in enumerate(places[1:], start=1):
-        value = _take(x, place, dim)
-        later = _beats(value, best).to(dtype)
-        if codes:
-            code = _take(codes[0], place, dim).add_(number * weight)
-            best_code.add_(later.mul_(code.sub_(best_code)))
-        else:
-            torch.maximum(later.mul_(number * weight), best_code, out=best_code)
+    first, *others = (_index(state[0].shape, place, dim) for place in places)
+    best, *best_code = (_take(each, first, dim) for each in state)
+    for number, index in enumerate(others, start=1):
+        value, *code = (_take(each, index, dim) for each in state)
+        if dtype is not None:
+            later = _beats(value, best).to(dtype)
+            if code:
+                best_code[0].add_(later.mul_(code[0].add_(number * weight).sub_(best_code[0])))
+            elif best_code:
+                torch.maximum(later.mul_(number * weight), best_code[0], out=best_code[0])
+            else:
+                best_code = [later.mul_(weight)]
         torch.maximum(value, best, out=best)
-    return [best, best_code]
+    if dtype is not None and not best_code:
+        best_code = [torch.zeros_like(best, dtype=dtype)]
+    return [best, *best_code]
 
 
 def _beats(value: Tensor, best: Tensor) -> Tensor:
@@ -129,15 +130,21 @@ def _beats(value: Tensor, best: Tensor) -> Tensor:
     return later.view(INTEGERS[later.itemsize]).bool().view(torch.uint8)
 
 
-def _take(x: Tensor, places: Tensor, dim: int) -> Tensor:
-    """x at places (B, n), or of x (N, C, …) at (B, 1 or C, n), along an axis; never a stray read."""
-    before, (size, *behind), count = x.shape[:dim], x.shape[dim:], places.shape[-1]
+def _index(shape: Sequence[int], places: Tensor, dim: int) -> Tensor:
+    """What `_take` takes by at places (B, n), or of a shape (N, C, …) at (B, 1 or C, n), along an axis of a shape."""
+    before, count = shape[:dim], places.shape[-1]
     places = places.reshape(*places.shape[:-1], *[1] * (dim + 1 - places.ndim), count)
-    if not behind:
-        return x.gather(dim, places.expand(*before, count))
-    rows = math.prod(before)
-    index = places + torch.arange(0, rows * size, size, device=x.device).view(*before, 1)
-    return x.reshape(rows * size, *behind).index_select(0, index.view(-1)).view(*before, count, *behind)
+    if dim == len(shape) - 1:
+        return places.expand(*before, count)
+    rows = torch.arange(0, math.prod(before) * shape[dim], shape[dim], device=places.device)
+    return places + rows.view(*before, 1)
+
+
+def _take(x: Tensor, index: Tensor, dim: int) -> Tensor:
+    """x at places along an axis, of which there is an `_index`; never a stray read."""
+    if dim == x.ndim - 1:
+        return x.gather(dim, index)
+    return x.flatten(0, dim).index_select(0, index.view(-1)).view(*index.shape, *x.shape[dim + 1 :])
 
 
 def _cells_of_windows(places: Tensor, windows: Windows, axis: int, size: int) -> list[Tensor]:
@@ -151,20 +158,21 @@ def _cells_of_windows(places: Tensor, windows: Windows, axis: int, size: int) ->
 def _winners(
     code: Tensor, regions: Regions, windows: Windows, sizes: Sequence[int], planes: bool
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Some images after the other, and where each of their windows' winners stands among the values of its image.
+    """Some images after the other, and where each of their windows' winners stands among the values of its map, or by
+    images of its image.
 
-    In the order of memory: int64 (images, windows · C).
+    In the order of memory: int64 (images, C, windows), or (images, windows · C).
     """
-    channels, cells = code.shape[-1], math.prod(sizes)
-    by_cell, by_channel = (1, cells) if planes else (channels, 1)
-    channel = torch.arange(channels, device=code.device) * by_channel
-    parts = [channel.view(1, -1, *[1] * len(sizes)) if planes else channel[None]]
-    parts += [cell * by_cell for cell in _first_cells(regions, windows, sizes, planes)]
+    channels = 1 if planes else code.shape[-1]
+    dtype = torch.int32 if math.prod(sizes) * channels < 2**31 else torch.int64
+    parts = [cell.to(dtype) * channels for cell in _first_cells(regions, windows, sizes, planes)]
+    parts += [] if planes else [torch.arange(channels, dtype=dtype, device=code.device)[None]]
     code = code.movedim(-1, 1) if planes else code
-    dtype = torch.int32 if cells * channels < 2**31 else torch.int64
     for piece in _pieces(code):
-        first = sum(_of(piece, part) for part in parts)
-        yield piece, code[piece].to(dtype).mul_(by_cell).long().add_(first).flatten(1)
+        index = code[piece].to(dtype)
+        index = index.mul_(channels) if channels > 1 else index
+        index.add_(reduce(operator.add, (_of(piece, part) for part in parts)))
+        yield piece, index.long().flatten(2 if planes else 1)
 
 
 def _first_cells(regions: Regions, windows: Windows, sizes: Sequence[int], planes: bool) -> Iterator[Tensor]:
