@@ -19,10 +19,13 @@ import json
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -106,6 +109,7 @@ def main() -> int:
         strong_network,
         peak_memory,
         harness,
+        package,
     ):
         print(f"… {measure.__name__}", file=sys.stderr, flush=True)
         rows += measure(repeats)
@@ -439,6 +443,58 @@ def _overhead_in_a_sweep(seeds: int) -> Row:
     low, value, high = np.percentile(seconds, [25, 50, 75])
     row = Row("overhead of a run in a sweep, seconds", f"3 variants, {seeds} seeds each", value, 0.5, 0.2, "less", "s")
     row.ours, row.spread, row.repeats, row.note = value, (low, high), len(seconds), f"most: {max(seconds):.2f} s"
+    return row
+
+
+def package(repeats: int) -> list[Row]:
+    """What is installed: the size of the wheel, and how long an import takes that does not need Keras yet."""
+    return [_wheel(), _import(5 if repeats < 10 else 20)]
+
+
+def _wheel() -> Row:
+    """The size of the wheel, and how much of it lies in the folders that have most of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = _built_wheel(Path(folder))
+        whole = wheel.stat().st_size / 1000
+        with zipfile.ZipFile(wheel) as archive:
+            files = archive.infolist()
+    folders: Counter[str] = Counter()
+    for file in files:
+        folders[file.filename.split("/")[1]] += file.compress_size
+    layers = sum(folders[name] for name in ("pooling", "__init__.py", "geometry.py"))
+    parts = {"the layers alone": layers, **dict(folders.most_common(9))}
+    parts["archive and its list of files"] = 1000 * whole - sum(folders.values()) + folders["RECORD"]
+    words = ", ".join(f"{name} {size / 1000:.0f}" for name, size in parts.items())
+    note = f"{words}; all of it is read by a command that works without a checkout"
+    return Row("the wheel, kB", f"{len(files)} files", whole, 200, 200, "less", "kB", whole, note=note, backend="any")
+
+
+def _built_wheel(folder: Path) -> Path:
+    """Of a copy of the sources, since building leaves files among them."""
+    root = Path(__file__).parents[1]
+    left_out = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("src", "configs", "experiments"):
+        shutil.copytree(root / name, folder / name, ignore=left_out)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, folder)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (wheel,) = (folder / "dist").iterdir()
+    return wheel
+
+
+def _import(repeats: int) -> Row:
+    """`import fracpool` in processes of their own, where Keras stays out."""
+    timed = (
+        "import sys, time; began = time.perf_counter(); import fracpool; "
+        "print(1000 * (time.perf_counter() - began)); assert 'keras' not in sys.modules"
+    )
+    command = [sys.executable, "-c", timed]
+    took = [float(subprocess.check_output(command, text=True)) for _ in range(1 + repeats)][1:]
+    low, value, high = np.percentile(took, [25, 50, 75])
+    measure = "import fracpool without Keras, ms"
+    row = Row(measure, "a new process", float(value), 50, 20, "less", "ms", float(value), backend="any")
+    row.spread, row.repeats = (low, high), repeats
     return row
 
 
