@@ -1,13 +1,16 @@
 """The benchmarks run."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-GPU = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+GPU = BENCHMARKS / "gpu.py"
+PACKAGE = "import bench; [print(f'{row.measure}: {row.ours:.0f}, {row.verdict}') for row in bench.package(1)]"
 
 
 @pytest.mark.slow  # a process of its own
@@ -22,3 +25,11 @@ def test_gpu_prints_its_rows_on_a_cpu(backend):
     assert min(times) > 0
     assert row.endswith("| yes |")  # a gradient has the same bits again
     assert "The rest is left out after 0 seconds" in done.stdout
+
+
+@pytest.mark.slow  # builds a wheel
+def test_the_package_is_measured():
+    done = subprocess.run([sys.executable, "-c", PACKAGE], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    size, took = done.stdout.splitlines()
+    assert re.fullmatch(r"the wheel, kB: \d+, (below|aim)", size)
+    assert re.fullmatch(r"import fracpool without Keras, ms: \d+, (floor|aim)", took)
