@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -491,8 +492,8 @@ def test_a_family_of_true_nulls_rarely_holds_a_false_discovery() -> None:
 # ---- from which value of a setting on ----
 
 
-def since(tmp_path: Path, gaps: dict[int, float], relation: str, spread: float = 0.0002) -> Any:
-    """What the rule says of FMP, that is so far from max pooling after so many epochs."""
+def since(tmp_path: Path, gaps: dict[int, float], relation: str, spread: float = 0.0002, run: Any = None) -> Any:
+    """What the rule says of FMP, that is so far from max pooling after so many epochs, of which some may be run."""
     part = {"kind": "since", "a": FMP, "b": MAX, "along": "budget.epochs", "relation": relation, "margin": 0.002}
     configs = [factory.config(kind, epochs=epochs) for kind in ("max", "fmp") for epochs in gaps]
 
@@ -500,7 +501,10 @@ def since(tmp_path: Path, gaps: dict[int, float], relation: str, spread: float =
         gap = gaps[config["budget"]["epochs"]] if config["pool"]["kind"] == "fmp" else 0.0
         return {"accuracy": 0.9 + gap + spread * rng.normal()}
 
-    factory.sweep(tmp_path, "mnist_swap", configs, range(5), truth, {"F0": {"claim": "c", "parts": [part]}})
+    runs = factory.sweep(tmp_path, "mnist_swap", configs, range(5), truth, {"F0": {"claim": "c", "parts": [part]}})
+    for number, run_id in enumerate(runs):
+        if run is not None and configs[number // 5]["budget"]["epochs"] not in run:
+            shutil.rmtree(tmp_path / "runs" / run_id)
     (finding,) = verdicts.judge(results.read(tmp_path))
     (found,) = finding.parts
     assert finding.verdict == found.verdict
@@ -522,6 +526,19 @@ def test_from_which_budget_on_one_is_level_or_ahead(tmp_path: Path, gaps, relati
     assert (part.verdict, said in part.seen) == (verdict, True), part.seen
     assert [point["value"] for point in part.numbers["values"]] == list(gaps)
     assert [point["difference"] for point in part.numbers["values"]] == pytest.approx(list(gaps.values()), abs=2e-3)
+
+
+@pytest.mark.parametrize(("run", "verdict"), [((1, 3), REPRODUCED), ((1,), NOT_RUN)])
+def test_a_budget_that_was_not_run_is_named_and_left_out(tmp_path: Path, run: tuple[int, ...], verdict: str) -> None:
+    gaps = {1: -0.1, 3: 0.02, 100: 0.0}
+    part = since(tmp_path, gaps, "ahead", run=run)
+    assert part.verdict == verdict
+    if verdict == REPRODUCED:
+        assert part.seen.startswith("from 3 on of 1, 3; at 3 +2.0 points")
+        assert part.seen.endswith("; 100 not run")
+        assert "not run at 100" in part.notes
+    else:
+        assert part.reason == "not run at 3, 100; at least 2 values are needed"
 
 
 def test_what_the_last_budget_leaves_open_is_inconclusive(tmp_path: Path) -> None:

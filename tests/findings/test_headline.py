@@ -91,6 +91,39 @@ def test_one_seed_decides_nothing_and_says_so(tmp_path: Path) -> None:
     assert make_report(tmp_path).answer == lead
 
 
+def test_what_came_out_alike_after_one_budget_is_told_in_the_same_clause(tmp_path: Path) -> None:
+    few = [factory.config(kind, epochs=10) for kind in ("max", "fmp")]
+    for config in few:
+        config["budget"]["train_examples"] = 500
+    at = {"budget.train_examples": 500}
+    better = {"kind": "better", "a": {**FMP, **at}, "b": {**MAX, **at}, "margin": 0.002, "headline": True}
+    for gap, alike in ((0.03, True), (-0.03, False)):
+        root = tmp_path / str(alike)
+        swept(root, late, DESIGNATED)
+
+        def truth(config: Any, rng: Any, gap: float = gap) -> dict[str, Any]:
+            return {"accuracy": 0.8 + (gap if config["pool"]["kind"] == "fmp" else 0) + 0.0001 * rng.normal()}
+
+        factory.sweep(root, "few", few, range(5), truth, {"W": {"claim": "few", "parts": [better]}})
+        lead = make_report(root).answer
+        assert ("In a network that max pooling takes to" in lead) is not alike
+        assert f"after 10 epochs of 500 images, FMP is at {'+' if alike else '−'}3.0 [" in page(root)
+
+
+def test_one_fmp_network_against_several_of_max_pooling_reads_plainly(tmp_path: Path) -> None:
+    def truth(config: Any, rng: Any) -> dict[str, Any]:
+        deep, fmp = config["model"]["conv_layers"] == 3, config["pool"]["kind"] == "fmp"
+        ends = 0.9 if fmp else 0.92 if deep else 0.85
+        return {"accuracy": ends - (0.1 if config["budget"]["epochs"] == 1 else 0) + 0.0005 * rng.normal()}
+
+    nets = [("fmp", 3), ("max", 2), ("max", 3)]
+    configs = [factory.config(kind, conv_layers=depth, epochs=e) for kind, depth in nets for e in (1, 10)]
+    parts = [{**DESIGNATED, "metric": "test_accuracy", "b": {**MAX, "model.conv_layers": d}} for d in (2, 3)]
+    factory.sweep(tmp_path, "e", configs, range(5), truth, {"B": {"claim": "c", "parts": parts}})
+    told = "FMP with three convolutions is ahead of max pooling with two and behind max pooling with three"
+    assert told in make_report(tmp_path).answer
+
+
 def test_a_headline_without_its_form_of_test_or_its_runs_is_named_as_missing(tmp_path: Path) -> None:
     swept(tmp_path, late, {**DESIGNATED, "metric": "views_accuracy"})
     told = page(tmp_path)

@@ -136,26 +136,23 @@ ON_A_GPU = """
 import sys
 import jax
 from fracpool import train
-from fracpool.training import program, seeds_together
+from fracpool.training import program
 
-for profile in ("one_step", "whole_epochs", "in_turn"):
+for profile in ("one_step", "whole_epochs"):
     if profile != "one_step":
         jax.default_backend = lambda: "gpu"
-    if profile == "in_turn":
-        seeds_together.FILLS_A_GPU = 0
     program.forget_program()
     assert train.main(["-m", *sys.argv[1:], f"profile={profile}"]) == 0
 """
 
 
-def test_an_epoch_in_one_call_as_on_a_gpu_gives_the_same(tmp_path):
+def test_an_epoch_in_one_call_and_seeds_in_turn_as_on_a_gpu_give_the_same(tmp_path):
     arguments = [*TINY, NO_REPORT, f"results_dir={tmp_path}", "trainer=seeds", "seed=0,1", "budget.batch_size=70"]
     done = jax("-c", ON_A_GPU, *arguments, "augmentation.shift=2", "pool=fmp")
     assert done.returncode == 0, done.stderr[-3000:]
     found = {}
-    for profile in ("one_step", "whole_epochs", "in_turn"):
+    for profile in ("one_step", "whole_epochs"):
         records = sorted(Store(tmp_path / profile).read().records, key=lambda record: record.run_id)
         found[profile] = [row["train_loss"] for record in records for row in record.history()]
     assert len(found["one_step"]) == 4
     assert found["whole_epochs"] == pytest.approx(found["one_step"], rel=1e-5)
-    assert found["in_turn"] == pytest.approx(found["one_step"], rel=1e-5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fracpool.findings.sighting import AHEAD, BEHIND, LEVEL, OPEN, Sighting, listed, networks
+from fracpool.findings.sighting import AHEAD, BEHIND, LEVEL, OPEN, Sighting, in_words, listed, networks
 from fracpool.findings.statistics import MIN_SEEDS, Estimate
 from fracpool.findings.tracks import Track
 from fracpool.records.plain_text import count, points, text
@@ -17,6 +17,7 @@ from fracpool.table.variant_names import DATA_SETS
 
 MOST_CLAUSES, MOST_TOLD = 3, 3
 SAMPLE = {"mnist5k": "5,000 MNIST digits"}
+AGAINST = {AHEAD: "ahead of", BEHIND: "behind", LEVEL: "level with", OPEN: "undecided against"}
 SHOWN = {AHEAD: "ahead", BEHIND: "behind", LEVEL: "level", OPEN: "undecided"}
 
 
@@ -29,19 +30,33 @@ class Clause:
 
 
 def clauses(tracks: Sequence[Track]) -> list[Clause]:
-    """At most three, comparisons along the length of training first, then the most accurate networks."""
+    """At most three, comparisons along the length of training first, then the most accurate networks.
+
+    What was seen after one budget is told with what longer training came to, where both come out alike.
+    """
     groups: dict[tuple[str, bool], list[Track]] = {}
     for track in tracks:
         groups.setdefault((track.data, track.is_long), []).append(track)
     in_order = sorted(groups.items(), key=lambda group: (not group[0][1], -max(t.last.base for t in group[1])))
-    shown = [_along(data, found) if is_long else _at_end(data, found) for (data, is_long), found in in_order]
+    shown = []
+    for (data, is_long), found in in_order:
+        other = groups.get((data, not is_long), [])
+        if is_long:
+            shown.append(_along(data, found, other if _alike(found, other) else ()))
+        elif not _alike(other, found):
+            shown.append(_at_end(data, found))
     return shown[:MOST_CLAUSES]
+
+
+def _alike(long: Sequence[Track], others: Sequence[Track]) -> bool:
+    outcomes = {track.last.outcome for track in (*_best_of_pairs(long), *_fair(others))}
+    return bool(long) and bool(others) and len(outcomes) == 1
 
 
 # ---- along the length of training ----
 
 
-def _along(data: str, tracks: Sequence[Track]) -> Clause:
+def _along(data: str, tracks: Sequence[Track], beside: Sequence[Track]) -> Clause:
     best = _best_of_pairs(tracks)
     firsts, lasts = {t.first.outcome for t in best}, {t.last.outcome for t in best}
     before, after = _same(t.first.budget for t in best), _same(t.last.budget for t in best)
@@ -63,9 +78,19 @@ def _along(data: str, tracks: Sequence[Track]) -> Clause:
         start = f"comes closer with training: behind after {before}," if firsts == {BEHIND} else "is"
         lead = f"{told} {start} {end} after {after} (tested in {form})."
     else:
-        each = [f"{SHOWN[t.last.outcome]} {networks(t.last)}" for t in best[:MOST_TOLD]]
-        lead = f"On {name_of(data)}, after {after}, FMP is {listed(each)} (tested in {form})."
-    return Clause(lead, f"{_courses(best)} {_other_forms(tracks, best)}".strip())
+        lead = f"On {name_of(data)}, after {after}, {_each(best[:MOST_TOLD])} (tested in {form})."
+    evidence = [_courses(best), _other_forms(tracks, best), _networks(beside)]
+    return Clause(lead, " ".join(filter(None, evidence)))
+
+
+def _each(tracks: Sequence[Track]) -> str:
+    """FMP is ahead with two convolutions and behind with three convolutions; or, where only max pooling's convolutions
+    differ in number: FMP with six convolutions is ahead of max pooling with three and behind max pooling with six"""
+    seen = [track.last for track in tracks]
+    if len({s.a.depth for s in seen}) == 1 and len({s.b.depth for s in seen}) == len(seen):
+        each = [f"{AGAINST[s.outcome]} max pooling with {in_words(s.b.depth)}" for s in seen]
+        return f"FMP with {in_words(seen[0].a.depth)} convolutions is {listed(each)}"
+    return f"FMP is {listed([f'{SHOWN[s.outcome]} {networks(s)}' for s in seen])}"
 
 
 def _too_few(data: str, tracks: Sequence[Track]) -> str:
@@ -106,12 +131,9 @@ def _other_forms(tracks: Sequence[Track], best: Sequence[Track]) -> str:
 
 
 def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
-    tracks = [track for track in tracks if track.last.equal_effort] or tracks
+    tracks = _fair(tracks)
     few = all(track.last.gap.n < MIN_SEEDS for track in tracks)
     forms = " or ".join(dict.fromkeys(track.last.form for track in tracks))
-    by_network: dict[tuple[str, ...], list[Track]] = {}
-    for track in sorted(tracks, key=lambda track: -track.last.base):
-        by_network.setdefault(track.pair, []).append(track)
     outcomes = {track.last.outcome for track in tracks}
     strongest = max(tracks, key=lambda track: track.last.base).last
     if outcomes == {AHEAD}:
@@ -127,8 +149,16 @@ def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
         f"after {_same(t.last.budget for t in tracks) or 'its budget'} (tested in {forms})."
     )
     lead = _too_few(data, tracks) if few else lead
-    first, *others = [_in_network(found) for found in by_network.values()][:MOST_TOLD]
-    return Clause(lead, "; where ".join([f"Where {first}", *others]) + ".")
+    return Clause(lead, _networks(tracks))
+
+
+def _networks(tracks: Sequence[Track]) -> str:
+    """What was seen in each network, the most accurate first; nothing where there is none."""
+    by_network: dict[tuple[str, ...], list[Track]] = {}
+    for track in sorted(_fair(tracks), key=lambda track: -track.last.base):
+        by_network.setdefault(track.pair, []).append(track)
+    told = "; where ".join([_in_network(found) for found in by_network.values()][:MOST_TOLD])
+    return f"Where {told}." if told else ""
 
 
 def _in_network(tracks: Sequence[Track]) -> str:
@@ -136,8 +166,9 @@ def _in_network(tracks: Sequence[Track]) -> str:
     shown = [f"{gap(t.last.gap)} in {t.last.form}" for t in sorted(tracks, key=lambda t: -t.last.gap.mean)]
     strongest = max(tracks, key=lambda track: track.last.base).last
     layers = f" {networks(strongest)}" if strongest.a.depth != strongest.b.depth else ""
+    few = f" after {strongest.budget}" if "images" in strongest.budget else ""
     return (
-        f"max pooling reaches {100 * strongest.base:.1f} %, FMP{layers} is at {listed(shown)} "
+        f"max pooling reaches {100 * strongest.base:.1f} %{few}, FMP{layers} is at {listed(shown)} "
         f"({_n(*(t.last for t in tracks))})"
     )
 
@@ -180,10 +211,14 @@ def _same(words: Iterable[str]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
+def _fair(tracks: Sequence[Track]) -> Sequence[Track]:
+    """Those at equal test effort, where there are any."""
+    return [track for track in tracks if track.last.equal_effort] or tracks
+
+
 def _best_of_pairs(tracks: Sequence[Track]) -> list[Track]:
     """Of each pair of networks the form of test in which FMP ends highest, at equal effort where there is one."""
     of_pair: dict[tuple[str, ...], list[Track]] = {}
     for track in tracks:
         of_pair.setdefault(track.pair, []).append(track)
-    fair = [[t for t in found if t.last.equal_effort] or found for found in of_pair.values()]
-    return [max(found, key=lambda track: track.last.gap.mean) for found in fair]
+    return [max(_fair(found), key=lambda track: track.last.gap.mean) for found in of_pair.values()]

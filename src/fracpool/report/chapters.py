@@ -12,7 +12,8 @@ OTHERS = "More findings"
 # What a chapter is called, and its experiments; those of a study of one's own come after these, before the last.
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "The answer's claims": ("mnist_swap", "mnist_steps", "cifar10_depth", "asker", "gradient"),
-    "The length of training": ("budget_mnist", "budget_cifar10", "few_images"),
+    "The length of training": ("budget_mnist", "budget_cifar10"),
+    "Few images, images that move, trust": ("few_images", "few_images_cifar10"),
     "Causes": ("mnist_regions", "mnist_dense", "mnist_norm", "ingredients", "cifar10_ingredients"),
     "Depth": ("cifar10_four", "depth_ratio", "cifar10_ratio"),
     "A strong network": ("airbench_swap", "airbench_swap_full", "airbench_slow", "airbench_precision"),

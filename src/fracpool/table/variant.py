@@ -13,7 +13,8 @@ from fracpool.settings.names import flatten, pool_name
 from fracpool.settings.schema import BudgetSettings, ModelSettings, OptimizerSettings
 from fracpool.table.variant_names import in_columns, short_names
 
-TEST_PASSES = ("repeats", "test_shift", "consistency_shift", "views")  # settings of the test, some of which follow from the pooling
+# Settings of the test, some of which follow from the pooling.
+TEST_PASSES = ("repeats", "test_shift", "consistency_shift", "views")
 USUAL = {
     f"{group}.{name}": value
     for group, kind in (("model", ModelSettings), ("optimizer", OptimizerSettings), ("budget", BudgetSettings))

@@ -1,4 +1,5 @@
-"""Several seeds of one variant trained in one program: their weights stacked, the step mapped over them (jax.vmap).
+"""Several seeds of one variant trained in one program, their weights stacked: the step mapped over them (jax.vmap), or
+on a GPU all whole steps of an epoch in one call, one seed after another.
 
 Keras on JAX only. Each seed has its own weights, order of the data and random streams, those that it has by itself, so
 its results are the same but for the rounding of sums. Tests and records are made for one seed after another.
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from fracpool.settings.schema import Settings
     from fracpool.training.reporter import Reporter
 
-
-FILLS_A_GPU = 4e9  # multiply-accumulates
 
 State = tuple[list[jax.Array], list[jax.Array], list[jax.Array]]  # trained, other variables, optimizer's
 
@@ -96,7 +95,7 @@ class Group:
         images, labels = part(program.arrays, examples)
         changed = Augmentation(settings.augmentation, images)
         steps = program.steps_of_all = program.steps_of_all or _steps_of_all(
-            program.model, settings.optimizer.label_smoothing, images.shape[1:3], _in_turn(program, batch)
+            program.model, settings.optimizer.label_smoothing, images.shape[1:3]
         )
         data = jnp.asarray(changed.pixels), jnp.asarray(labels.astype(np.int32))
         stacked = jax.tree.map(lambda *of_each: jnp.stack(of_each), *(self.states[run_id] for run_id in together))
@@ -161,15 +160,14 @@ def _set_state(model: keras.Model, values: State) -> None:
             variable.assign(jnp.copy(value))  # JAX frees the arrays that a compiled test pass takes
 
 
-def _in_turn(program: Program, batch: int) -> bool:
-    """Whether seeds train one after another within a call, on a GPU that a step of one of them fills."""
-    return jax.default_backend() == "gpu" and program.network.counted_macs * batch > FILLS_A_GPU
-
-
-def _steps_of_all(model: keras.Model, smoothing: float, sides: tuple[int, int], in_turn: bool) -> Callable[..., Any]:
+def _steps_of_all(model: keras.Model, smoothing: float, sides: tuple[int, int]) -> Callable[..., Any]:
     """Steps of training of all seeds: (stacked states, chosen (seeds, steps, batch), moves and mirrored (seeds, …, as
     `Augmentation.draws` has them), pixels, labels) to (states, losses and accuracies (seeds, steps)). The pixels are an
-    argument, since what a compiled function only refers to is compiled into it."""
+    argument, since what a compiled function only refers to is compiled into it.
+
+    On a GPU the seeds of a call train one after another: mapped, their convolutions become grouped ones, which took an
+    H200 1.1 to 1.5 times as long (benchmarks/bench.md).
+    """
 
     def loss_of(trained: Any, others: Any, x: Any, y: Any) -> Any:
         logits, others = model.stateless_call(trained, others, x, training=True)
@@ -195,5 +193,6 @@ def _steps_of_all(model: keras.Model, smoothing: float, sides: tuple[int, int], 
     def each_in_turn(values: State, chosen: Any, moves: Any, mirrored: Any, *data: Any) -> Any:
         return jax.lax.map(lambda own: steps(*own, *data), (values, chosen, moves, mirrored))
 
-    of_all = each_in_turn if in_turn else jax.vmap(steps, in_axes=(0, 0, 0, 0, None, None))
+    is_gpu = jax.default_backend() == "gpu"
+    of_all = each_in_turn if is_gpu else jax.vmap(steps, in_axes=(0, 0, 0, 0, None, None))
     return jax.jit(of_all, donate_argnums=0)

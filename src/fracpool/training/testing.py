@@ -129,7 +129,8 @@ def _consistency(form: str, model: keras.Model, images: np.ndarray, still: np.nd
     classes = still.argmax(axis=1)
 
     def kept(rows: int, columns: int) -> float:
-        return float((test_pass(model, moved(images, rows, columns, border="reflect")).argmax(axis=1) == classes).mean())
+        found = test_pass(model, moved(images, rows, columns, border="reflect"))
+        return float((found.argmax(axis=1) == classes).mean())
 
     by_shift = {
         str(pixels): float(np.mean([kept(*move) for move in ((-pixels, 0), (pixels, 0), (0, -pixels), (0, pixels))]))

@@ -19,6 +19,8 @@ from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant
 
+MIN_VALUES = 2  # of the setting: fewer show no course
+
 
 def since(results: Results, experiment: Experiment, spec: Mapping[str, Any], part: Part) -> None:
     """From which value of the setting `along` on a is level with b (within the margin) or ahead of it.
@@ -26,13 +28,20 @@ def since(results: Results, experiment: Experiment, spec: Mapping[str, Any], par
     At each value the two are compared, paired by seed; the p-values are corrected over the values (Holm). The claim
     holds from the first value from which on it is shown at every value. It is reproduced if there is such a value, and
     not reproduced if at the last one it is refuted: the difference is shown to lie outside of the margin, or, of ahead,
-    below it.
+    below it. A value without a run is left out, and named; judged is what was run, from two values on.
     """
     need_runs(experiment)
     margin, relation, along = float(spec["margin"]), spec["relation"], str(spec["along"])
     setting = {"budget.epochs": "some number of epochs"}.get(along, f"some value of {text(along, 40)}")
     part.claimed = f"{relation} from {setting} on, margin {wide(margin)}"
-    points = [_compared(results, experiment, a, b, spec, part) for a, b in _pairs(experiment, spec, along)]
+    pairs = _pairs(experiment, spec, along)
+    found = [(pair[0].settings[along], _compared(results, experiment, *pair, spec, part)) for pair in pairs]
+    points = [point for _, point in found if point is not None]
+    left = ", ".join(text(value, 20) for value, point in found if point is None)
+    if len(points) < MIN_VALUES:
+        part.verdict = NOT_RUN
+        raise NotJudged(f"not run at {left}; at least {MIN_VALUES} values are needed" if left else "a single value")
+    part.notes += [f"not run at {left}"] if left else []
     for name in ("p_for", "p_against"):
         for point, p in zip(points, statistics.holm([point[name] for point in points]), strict=True):
             point[name] = p
@@ -49,6 +58,7 @@ def since(results: Results, experiment: Experiment, spec: Mapping[str, Any], par
         part.verdict = NOT_REPRODUCED if last["p_against"] <= ALPHA else INCONCLUSIVE
     where = "at none" if after is None else f"from {points[after]['value']} on"
     part.seen = f"{where} of {', '.join(str(point['value']) for point in points)}; at {last['value']} {last['words']}"
+    part.seen += f"; {left} not run" if left else ""
     for point in points:
         del point["words"]
 
@@ -67,14 +77,17 @@ def _pairs(experiment: Experiment, spec: Mapping[str, Any], along: str) -> list[
 
 def _compared(
     results: Results, experiment: Experiment, a: Variant, b: Variant, spec: Mapping[str, Any], part: Part
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """What is seen of a and b at one value; None where they have no run with the same seed."""
     metric, margin, value = str(spec.get("metric", "test_accuracy")), float(spec["margin"]), a.settings[spec["along"]]
     of_a, notes_a = scores(results, experiment, a, "end", metric)
     of_b, notes_b = scores(results, experiment, b, "end", str(spec.get("metric_b", metric)))
     part.notes += [*notes_a, *notes_b]
     seeds = sorted(set(of_a) & set(of_b))
+    if not seeds:
+        return None
     if len(seeds) < statistics.MIN_SEEDS:
-        part.verdict = INCONCLUSIVE if seeds else NOT_RUN
+        part.verdict = INCONCLUSIVE
         raise NotJudged(f"{len(seeds)} common seeds at {text(value, 20)}; at least {statistics.MIN_SEEDS} are needed")
     sample = np.array([of_a[seed] - of_b[seed] for seed in seeds]).round(12)
     mean = statistics.difference(sample)

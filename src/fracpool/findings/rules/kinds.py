@@ -30,9 +30,8 @@
 What keys a kind has is in `fracpool.settings.findings_schema`, how a, b and variant select in `selectors` beside it.
 `at` is an epoch, `end` (default), or a list of these: a list makes one part of each. `metric` is test_accuracy (one
 test pass, default) or, at the end only, averaged_accuracy (repeated passes), deterministic_accuracy (one pass over even
-regions), views_accuracy (views of the images), even_views_accuracy (the same over even regions), or one of the other shares in
-`findings_schema.METRICS`; of gap, comparable,
-better and since `metric_b` is that of b, where it is another.
+regions), views_accuracy (views of the images), even_views_accuracy (the same over even regions), or another share that
+`findings_schema.METRICS` has; of gap, comparable, better and since `metric_b` is that of b, where it is another.
 
 Every kind may say `title`, `counts` (false: judged beside the verdict), `headline` (the first screen is made from it),
 `answer` (a claim of the answer in its own words: a row of the first screen's table) and `claimed_epochs` (for which
