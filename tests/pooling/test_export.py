@@ -91,6 +91,31 @@ def test_indices_in_another_runtime(runtime, tmp_path):
     np.testing.assert_array_equal(next(one for one in found if one.dtype == np.int32), indices)
 
 
+@keras.saving.register_keras_serializable("tests")
+class DropIn(keras.layers.Layer):
+    """What stands in for `tf.nn.fractional_max_pool` in a layer of one's own."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def call(self, x):
+        return fracpool.fractional_max_pool(x, 1.47, seed=self.seed)[0]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_drop_in_in_another_runtime(runtime, tmp_path):
+    """With a seed the regions of the seed at each call, without one others."""
+    for seed in (5, 0):
+        entry, layer = keras.Input((20, 20, 2)), DropIn(seed)
+        model = keras.Model(entry, layer(entry))
+        model.predict(X, verbose=0)
+        outputs = RUNTIMES[runtime](model, tmp_path)
+        (one,), (other,) = outputs(X), outputs(X)
+        assert (one == other).all() == (seed == 5)
+        assert seed != 5 or (one == layer(X).numpy()).all()
+
+
 DIALECTS = {
     "tensorflow": {},
     "graham": {"window": 2, "pseudo_random": True, "regions_per": "sample"},

@@ -14,7 +14,7 @@ from fracpool.pooling.axis import Axis, Tensor, windows
 from fracpool.pooling.drawing import draw
 from fracpool.pooling.ops import concrete, long, pool
 from fracpool.pooling.ops.checkpointing import refuse_to_draw_again
-from fracpool.pooling.ops.runtime import unseeded, with_rank
+from fracpool.pooling.ops.runtime import as_constants, unseeded, with_rank
 from fracpool.pooling.ops.windows import Windows
 
 
@@ -65,9 +65,13 @@ def fractional_max_pool(
         Axis(size, ratio, None, overlapping, None, name)
         for size, ratio, name in zip(ops.shape(value)[1:3], ratios, arguments.AXES[2], strict=True)
     ]
-    rows, cols = (
-        draw(axis.size, axis.out, (1,), pseudo_random, None, number) for axis, number in zip(axes, seeds, strict=True)
-    )
+
+    def drawn() -> list[Tensor]:
+        pairs = zip(axes, seeds, strict=True)
+        return [draw(axis.size, axis.out, (1,), pseudo_random, None, number) for axis, number in pairs]
+
+    known = seed != 0 and all(isinstance(axis.size, int) for axis in axes)
+    rows, cols = as_constants(drawn) if known else drawn()
     output = pool(value, (rows, cols), windows(axes, overlapping, None))
     return output, long(rows[0]), long(cols[0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -85,6 +85,17 @@ def uniform(shape: Sequence[Any], seed: Any) -> Any:
     import tensorflow as tf
 
     return tf.random.uniform(shape, seed=random.randrange(1, 2**24))  # which ONNX keeps as a float32
+
+
+def as_constants(compute: Callable[[], list[Any]]) -> list[Any]:
+    """Tensors that depend on nothing but numbers; a graph that is traced for ONNX or LiteRT holds them as constants."""
+    if not exported_elsewhere():
+        return compute()
+    import tensorflow as tf
+
+    with tf.init_scope():
+        values = [tensor.numpy() for tensor in compute()]
+    return [tf.constant(value) for value in values]
 
 
 def exported_elsewhere() -> bool:
