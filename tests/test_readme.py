@@ -177,7 +177,9 @@ def test_the_table_says_what_the_records_say(runs: pd.DataFrame) -> None:
 def test_the_answer_tells_no_number_that_is_not_in_the_records(runs: pd.DataFrame) -> None:
     told = re.findall(r"[+−]\d+(?:\.\d+)?|\d+\.\d+", ANSWER[ANSWER.index("\n- **") : ANSWER.index("\n| ")])
     known = [gap(runs, comparison).mean for comparison in (*TABLE, *IN_THE_TEXT)]
-    known += [chosen(runs, name, {"pool": "max"})["views_accuracy"].mean() for name in ("airbench_anchor", "airbench_swap")]
+    known += [
+        chosen(runs, name, {"pool": "max"})["views_accuracy"].mean() for name in ("airbench_anchor", "airbench_swap")
+    ]
     passes = [chosen(runs, "graham_control", {"pool": pool, "backend": "jax"}) for pool in ("fmp", "max")]
     known += [1 - found["averaged_accuracy"].mean() for found in passes]
     for number in told:
