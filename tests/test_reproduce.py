@@ -7,6 +7,8 @@ import time
 import pytest
 from documents import MAKE, run
 
+from fracpool.records.environment import cores
+
 SMALL = "budget.epochs=1 budget.train_examples=200 model.filters=[4,8] model.dense=[16] repeats=2 seed=0"
 
 
@@ -29,6 +31,21 @@ def test_bad_input_gets_one_line(folder, capfd, arguments, said):
     assert len(err.strip().splitlines()) == 1
     for words in said:
         assert words in err
+    assert list(folder.iterdir()) == []
+
+
+def test_what_is_another_backends_is_named_with_its_command(folder, capfd):
+    from fracpool.reproduce import main
+
+    assert main(["full", "--only", "graham_control", "--override", "dataset=mnist5k"]) == 0
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == [
+        f"0 experiments, 0 runs to do, {cores()} at a time",
+        "left to another backend, best on a GPU (docs/scaling.md):",
+        "  10 runs: KERAS_BACKEND=jax python -m fracpool.train -m +experiment=graham_control profile=full "
+        "results_dir=results dataset=mnist5k",
+    ]
+    assert printed.err == ""
     assert list(folder.iterdir()) == []
 
 

@@ -2,12 +2,12 @@
 
 A profile (configs/profiles/) says for each experiment with which overrides it runs. Records go to
 <results>/<profile>/, so a second call finds everything done; a report that would be the same is left as it is.
+Experiments whose runs are left to another backend than Keras runs on are named with the command that runs them.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from typing import Any, cast
 
@@ -19,14 +19,15 @@ from omegaconf import OmegaConf
 
 from fracpool import command_line, report, train
 from fracpool.command_line import BAD_INPUT, DONE, STOPPED, Parser, directory
-from fracpool.records.environment import cores
+from fracpool.records import environment
 from fracpool.records.plain_text import count
 from fracpool.records.store import Store
 from fracpool.settings import config_files
 from fracpool.settings.config_files import quoted
 from fracpool.settings.refusal import SettingsError, nearest
 from fracpool.sweep import forecast, sweep
-from fracpool.sweep.planned_run import PlannedRun
+from fracpool.sweep.grid import Plan
+from fracpool.sweep.planned_run import PlannedRun, other_backend
 from fracpool.sweep.sweep_file import NO_REPORT
 
 
@@ -41,12 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
-    code = _announce(profile, options)
-    if code != DONE:
-        return code
+    try:
+        elsewhere = _announce(profile, options)
+    except _Ended as ended:
+        return ended.code
+    here = {name: overrides for name, overrides in profile.items() if name not in elsewhere}
+    if not here:
+        return DONE
     worst = DONE
-    for number, (experiment, overrides) in enumerate(profile.items(), start=1):
-        print(f"— {number} of {len(profile)}: ", end="", flush=True)
+    for number, (experiment, overrides) in enumerate(here.items(), start=1):
+        print(f"— {number} of {len(here)}: ", end="", flush=True)
         code = train.main(_command(experiment, options, overrides))
         if code in (BAD_INPUT, STOPPED):
             return code
@@ -62,32 +67,69 @@ def main(arguments: list[str] | None = None) -> int:
     return worst
 
 
-def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> int:
-    """Says, before hours of work, how many runs are left and about how long they take; nothing where all are done."""
+class _Ended(Exception):
+    """Planning ended with an exit code other than 0; its line is printed."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> set[str]:
+    """Says, before hours of work, how many runs are left and about how long they take; nothing where all are done.
+    Returns the experiments that cannot go on here, since what they have left is another backend's."""
     store = Store(options.results / (options.into or options.profile))
-    known = store.read_sweeps()[0]
-    runs = [known[name]["runs"] for name in profile if name in known]
-    if len(runs) == len(profile) and all(store.has(run) for run in itertools.chain(*runs)):
-        return DONE
-    with sweep.collecting() as plans:
-        for experiment, overrides in profile.items():
-            code = train.main(_command(experiment, options, overrides))
-            if code != DONE:
-                return code
+    if _all_done(profile, store):
+        return set()
+    plans = _plans(profile, options)
     points: dict[str, PlannedRun] = {}
     left = {}  # runs of each experiment, without those that an earlier one has, too
-    for name, plan in zip(profile, plans, strict=True):
+    elsewhere = {}  # a line for each experiment
+    for name, plan in plans.items():
+        pending, backend = _pending(plan), other_backend(plan.settings)
+        if pending and backend:
+            command = environment.command([*_sweep(name, options, profile[name]), *options.override], backend)
+            elsewhere[name] = f"{count(len(pending), 'run')}: {command}"
+            continue
         known_before = len(points)
-        if not plan.missing_data or plan.settings.missing_data == "error":
-            points |= {point.run.key: point.run for point in plan.pending()}
+        points |= {run.key: run for run in pending}
         left[name] = len(points) - known_before
     trainings = [run for run in points.values() if run.settings.task == "train"]
     time = forecast.estimate(trainings, forecast.measured(store.read().records), threads=1)
     about = "" if time is None else f", {time.shared_by(options.jobs)} by what such runs took here"
-    print(f"{count(len(profile), 'experiment')}, {count(len(points), 'run')} to do, {options.jobs} at a time{about}")
+    print(f"{count(len(left), 'experiment')}, {count(len(points), 'run')} to do, {options.jobs} at a time{about}")
     if points:
         print("left: " + ", ".join(f"{name} {runs:,}" for name, runs in left.items() if runs))
-    return DONE
+    if elsewhere:
+        print("left to another backend, best on a GPU (docs/scaling.md):")
+        print("\n".join(f"  {line}" for line in elsewhere.values()))
+    return set(elsewhere)
+
+
+def _all_done(profile: dict[str, list[str]], store: Store) -> bool:
+    """Whether the last sweeps say so, which takes no planning; not where a sweep was another backend's, since what it
+    would be now has to be known then."""
+    known = store.read_sweeps()[0]
+    sweeps = [known[name] for name in profile if name in known]
+    backends = {variant["config"].get("backend") for one in sweeps for variant in one["variants"]}
+    here = len(sweeps) == len(profile) and backends <= {None, environment.backend()}
+    return here and all(store.has(run) for one in sweeps for run in one["runs"])
+
+
+def _plans(profile: dict[str, list[str]], options: argparse.Namespace) -> dict[str, Plan]:
+    """The plan of each experiment. Raises _Ended where one cannot be planned."""
+    with sweep.collecting() as plans:
+        for experiment, overrides in profile.items():
+            code = train.main(_command(experiment, options, overrides))
+            if code != DONE:
+                raise _Ended(code)
+    return dict(zip(profile, plans, strict=True))
+
+
+def _pending(plan: Plan) -> list[PlannedRun]:
+    """Its runs that are left; none where data are missing and a sweep just notes that."""
+    noted = plan.missing_data and plan.settings.missing_data != "error"
+    return [] if noted else [point.run for point in plan.pending()]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("profile", nargs="?", default="quick", help="quick (default): minutes, offline; full: hours")
     parser.add_argument("--only", metavar="EXPERIMENT", action="append", help="just this experiment (repeatable)")
-    parser.add_argument("--jobs", type=int, default=cores(), help="runs at a time (default: all cores)")
+    parser.add_argument("--jobs", type=int, default=environment.cores(), help="runs at a time (default: all cores)")
     parser.add_argument("--into", metavar="NAME", help="folder in there (default: the profile's name)")
     parser.add_argument("--results", type=directory, default="results", help="folder of all results (default results)")
     parser.add_argument(
@@ -129,8 +171,12 @@ def _command(experiment: str, options: argparse.Namespace, overrides: list[str])
     parallel = ["threads=1"]
     if options.jobs > 1:
         parallel += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
+    return [*_sweep(experiment, options, [*parallel, NO_REPORT, *overrides]), *options.override]
+
+
+def _sweep(experiment: str, options: argparse.Namespace, overrides: list[str]) -> list[str]:
     where = [f"profile={options.into or options.profile}", f"results_dir={quoted(str(options.results))}"]
-    return ["-m", f"+experiment={experiment}", *where, *parallel, NO_REPORT, *overrides, *options.override]
+    return ["-m", f"+experiment={experiment}", *where, *overrides]
 
 
 if __name__ == "__main__":

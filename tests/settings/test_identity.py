@@ -177,6 +177,7 @@ def test_the_command_that_repeats_a_run_sets_what_it_was_made_with(monkeypatch):
     assert environment.command(["seed=1"]) == (
         "TF_XLA_FLAGS='--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit' python -m fracpool.train seed=1"
     )
+    assert environment.command(["seed=1"], "jax") == "KERAS_BACKEND=jax python -m fracpool.train seed=1"
 
 
 @pytest.mark.parametrize("home", ["writable", "read only", "none"])

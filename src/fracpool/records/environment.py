@@ -134,10 +134,12 @@ _NUMERICS: dict[str, dict[str, str]] = {
 _WITHOUT_EFFECT = re.compile(r"/|^--xla_dump|^--xla_force_host_platform_device_count=")
 
 
-def command(arguments: Sequence[str]) -> str:
-    """A command line of `fracpool.train` as it has to be typed to compute as this process does."""
-    chosen = {} if backend() == "tensorflow" else {"KERAS_BACKEND": backend()}
-    variables = [f"{name}={shlex.quote(value)} " for name, value in (chosen | numerics(backend())).items()]
+def command(arguments: Sequence[str], wanted: str | None = None) -> str:
+    """A command line of `fracpool.train` as it has to be typed to compute as this process does, or on a `wanted`
+    backend."""
+    on = wanted or backend()
+    chosen = {} if on == "tensorflow" else {"KERAS_BACKEND": on}
+    variables = [f"{name}={shlex.quote(value)} " for name, value in (chosen | numerics(on)).items()]
     return f"{''.join(variables)}python -m fracpool.train {shlex.join(arguments)}".rstrip()
 
 

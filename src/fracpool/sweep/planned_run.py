@@ -99,10 +99,15 @@ def refuse_others(settings: Settings) -> None:
     require(not others, "trainer.others", others, "[], which a sweep fills in; give the seeds as in -m seed=0,1,2")
 
 
+def other_backend(settings: Settings) -> str | None:
+    """The backend that computes these runs, where it is another than the one that Keras runs on; else None."""
+    return None if settings.backend == environment.backend() else settings.backend
+
+
 def refuse_other_backend(settings: Settings) -> None:
     """A run of another backend than the one that Keras runs on can be planned and skipped, not computed."""
-    wanted, here = settings.backend, environment.backend()
-    if wanted not in (None, here):
+    wanted, here = other_backend(settings), environment.backend()
+    if wanted:
         raise SettingsError(
             f"backend={wanted}: Keras runs on {here} here; set KERAS_BACKEND={wanted}, or backend=null to make the "
             f"study anew on {here}, with records of its own"

@@ -47,7 +47,7 @@ def write_sweep(whole: Plan, source: Path | None) -> None:
         "rules": rule_history.extended(before, experiment.findings, now(), known),
         "source": _source(source),
         "written": now(),
-        "command": _command(),
+        "command": _command(whole.settings.backend),
         "commit": environment.commit(),
         "variants": variants(whole),
         "runs": runs,
@@ -125,11 +125,11 @@ def variants(whole: Plan) -> list[dict[str, Any]]:
     return list(described.values())
 
 
-def _command() -> str:
+def _command(backend: str | None) -> str:
     """As it was typed, without what follows from the machine: a folder in the working directory is relative to it."""
     here = f"{os.getcwd()}/"
     words = [word.replace(here, "") for word in sys.argv[1:] if word != NO_REPORT]
-    return environment.command([without_folders(word) for word in words])
+    return environment.command([without_folders(word) for word in words], backend)
 
 
 def shown_name(settings: Settings) -> str:
