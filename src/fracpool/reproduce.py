@@ -111,7 +111,10 @@ def _all_done(profile: dict[str, list[str]], store: Store) -> bool:
     would be now has to be known then."""
     known = store.read_sweeps()[0]
     sweeps = [known[name] for name in profile if name in known]
-    backends = {variant["config"].get("backend") for one in sweeps for variant in one["variants"]}
+    try:
+        backends = {variant["config"].get("backend") for one in sweeps for variant in one["variants"]}
+    except (AttributeError, KeyError, TypeError):  # no sweep file, which planning says
+        return False
     here = len(sweeps) == len(profile) and backends <= {None, environment.backend()}
     return here and all(store.has(run) for one in sweeps for run in one["runs"])
 
