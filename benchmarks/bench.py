@@ -114,11 +114,12 @@ def main() -> int:
         print(f"… {measure.__name__}", file=sys.stderr, flush=True)
         rows += measure(repeats)
     given.output.mkdir(parents=True, exist_ok=True)
-    text = markdown(rows, given.quick)
+    page = given.output / "bench.md"
+    text = markdown(rows, given.quick) + on_a_gpu(page)
     table = [asdict(row) | {"verdict": row.verdict} for row in rows]
     result = {"machine": machine(), "quick": given.quick, "rows": table}
     (given.output / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
-    (given.output / "bench.md").write_text(text)
+    page.write_text(text)
     print(text)
     return 0
 
@@ -647,6 +648,12 @@ def _cpu_model() -> str:
     except OSError:
         return platform.processor() or platform.machine()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def on_a_gpu(page: Path) -> str:
+    """The page's last section, of figures of gpu.py, which stay as they are; "" where there is none."""
+    before = page.read_text() if page.is_file() else ""
+    return "".join(before.partition("\n## On a GPU\n")[1:])
 
 
 def markdown(rows: list[Row], quick: bool) -> str:

@@ -27,6 +27,15 @@ def test_gpu_prints_its_rows_on_a_cpu(backend):
     assert "The rest is left out after 0 seconds" in done.stdout
 
 
+@pytest.mark.slow  # a process of its own
+def test_figures_of_a_gpu_stay_on_the_page(tmp_path):
+    page = tmp_path / "bench.md"
+    page.write_text("| old |\n\n## On a GPU\n\n| kept |\n")
+    told = f"import bench, pathlib; print(bench.on_a_gpu(pathlib.Path({str(page)!r})), end='')"
+    done = subprocess.run([sys.executable, "-c", told], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n## On a GPU\n\n| kept |\n"
+
+
 @pytest.mark.slow  # builds a wheel
 def test_the_package_is_measured():
     done = subprocess.run([sys.executable, "-c", PACKAGE], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
