@@ -5,7 +5,8 @@ import re
 import time
 
 import pytest
-from documents import MAKE, run
+import yaml
+from documents import MAKE, ROOT, run
 
 from fracpool.records.environment import cores
 
@@ -32,6 +33,11 @@ def test_bad_input_gets_one_line(folder, capfd, arguments, said):
     for words in said:
         assert words in err
     assert list(folder.iterdir()) == []
+
+
+def test_the_full_profile_names_every_experiment():
+    profile = yaml.safe_load((ROOT / "configs/profiles/full.yaml").read_text(encoding="utf-8"))
+    assert sorted(profile) == sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 
 
 def test_what_is_another_backends_is_named_with_its_command(folder, capfd):
