@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fracpool.findings import words
-from fracpool.findings.headline import gap
+from fracpool.findings.headline import gap, name_of
 from fracpool.findings.rules.part import NOT_RUN, REPRODUCED, Part
 from fracpool.findings.sighting import AHEAD, BEHIND, Sighting, networks
 from fracpool.findings.verdicts import Finding
@@ -90,5 +90,7 @@ def _shown(seen: Sequence[Sighting]) -> tuple[str, ...]:
         chosen = [chosen[0], chosen[-1]]
     several = len({networks(s) for s in chosen}) > 1
     return tuple(
-        f"{gap(s.gap)} after {s.scope}{f', {networks(s)}' if several else ''} (n\u00a0=\u00a0{s.gap.n})" for s in chosen
+        f"{gap(s.gap)} after {s.budget} on {name_of(s.data)}, {s.form}"
+        f"{f', {networks(s)}' if several else ''} (n\u00a0=\u00a0{s.gap.n})"
+        for s in chosen
     )

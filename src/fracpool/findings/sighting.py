@@ -53,6 +53,10 @@ class Sighting:
     def scope(self) -> str:
         return f"{self.budget}, {self.form}"
 
+    @property
+    def data(self) -> str:
+        return str(self.a.settings.get("dataset.name"))
+
 
 def sighted(
     a: Variant,

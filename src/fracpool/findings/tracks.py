@@ -38,7 +38,7 @@ class Track:
 
     @property
     def data(self) -> str:
-        return str(self.last.a.settings.get("dataset.name"))
+        return self.last.data
 
     @property
     def pair(self) -> tuple[str, ...]:
