@@ -51,6 +51,20 @@ def test_evaluating_does_not_change_the_training(kind):
         np.testing.assert_array_equal(alone, beside)
 
 
+@only_tensorflow
+@pytest.mark.parametrize("layer", [FractionalMaxPooling2D, FractionalAveragePooling2D])
+@pytest.mark.parametrize("options", [{}, {"pseudo_random": True, "window": 2, "regions_per": "channel"}], ids=str)
+def test_a_seed_draws_the_same_compiled_by_xla(layer, options):
+    import tensorflow as tf
+
+    plain, other = (layer(1.4, seed=1, **options) for _ in range(2))
+    compiled = tf.function(other, jit_compile=True)
+    for training in (True, False):
+        outputs = [plain(values(), training=training).numpy() for _ in range(3)]
+        np.testing.assert_allclose([compiled(values(), training=training) for _ in range(3)], outputs, rtol=1e-5)
+        assert (outputs[0] != outputs[1]).any()
+
+
 def test_each_stream_is_all_that_its_calls_draw_from():
     x, layer = values(), DRAWING["max"]()
     for training, stream in ((True, layer.seed_generator), (False, layer.inference_generator)):

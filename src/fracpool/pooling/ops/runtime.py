@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 EXPORTERS = ("keras.src.export.onnx", "tf2onnx", "keras.src.export.litert", "tensorflow.lite")  # modules
+FRACTIONS = 2**23  # how many numbers from 0 to 1 are drawn among: those of a float32's fraction
 
 Rules = Sequence[tuple[Any, str]]  # whether it holds, and the words of the refusal up to the size
 
@@ -75,15 +76,18 @@ def replica() -> Any:
 
 
 def uniform(shape: Sequence[Any], seed: Any) -> Any:
-    """float32 from 0 to 1 from a seed, or from a stream.
+    """float32 from 0 to 1 from a seed, or from a stream; on TensorFlow the same under XLA.
 
     ONNX and LiteRT have no streams: a graph that is traced for them draws from a generator of its runtime, which starts
     as `keras.utils.set_random_seed` governs, the same whenever the model is loaded.
     """
-    if not (isinstance(seed, keras.random.SeedGenerator) and exported_elsewhere()):
+    if keras.backend.backend() != "tensorflow":
         return keras.random.uniform(shape, dtype="float32", seed=seed)
     import tensorflow as tf
 
+    if not (isinstance(seed, keras.random.SeedGenerator) and exported_elsewhere()):
+        # What `keras.random.uniform` makes of the low bits of the words it draws; compiled by XLA it takes the high.
+        return tf.cast(keras.random.randint(shape, 0, FRACTIONS, "int32", seed), "float32") / FRACTIONS
     return tf.random.uniform(shape, seed=random.randrange(1, 2**24))  # which ONNX keeps as a float32
 
 
