@@ -1,4 +1,6 @@
-"""What TensorFlow users do with graphs: freeze, save, feed values of unknown rank. TensorFlow only."""
+"""What TensorFlow users do with graphs: trace, compile, freeze, save, feed values of unknown rank. TensorFlow only."""
+
+import itertools
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason=
 X = np.random.default_rng(0).normal(size=(1, 9, 7, 2)).astype("float32")  # a shape of this file's own
 
 
-def pools():
+def layers():
     return {
         "even": fracpool.FractionalMaxPooling2D(1.4, inference="even"),
         "drawn": fracpool.FractionalMaxPooling2D(1.4, seed=1),
@@ -25,7 +27,7 @@ def test_freezing_a_graph_leaves_later_layers_alone(kind):
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph as freeze
 
-    layer = pools()[kind]
+    layer = layers()[kind]
     concrete = tf.function(layer).get_concrete_function(tf.TensorSpec(X.shape))
     if kind == "drawn":  # TensorFlow freezes no variable that is assigned
         with pytest.raises(ValueError, match="AssignVariableOp"):
@@ -33,7 +35,7 @@ def test_freezing_a_graph_leaves_later_layers_alone(kind):
     else:
         frozen, _ = freeze(concrete)
         np.testing.assert_allclose(frozen(tf.constant(X))[0], layer(X), rtol=1e-6)
-    later = pools()[kind]
+    later = layers()[kind]
     for training in (False, True):
         x = tf.constant(X)
         with tf.GradientTape() as tape:
@@ -85,3 +87,90 @@ def test_the_drop_in_follows_the_global_seed():
     keras.utils.set_random_seed(5)
     assert rows() == first
     assert len(set(first)) > 1
+
+
+def drawing(kind, **options):
+    """A layer in training."""
+    layer = getattr(fracpool, kind)(1.4, seed=1, **options)
+    return lambda x: layer(x, training=True)
+
+
+def places_kept():
+    pool = drawing("FractionalMaxPooling2D", return_indices=True)
+    return lambda x: pool(x)[0]
+
+
+POOLS = {
+    "one axis": lambda: drawing("FractionalMaxPooling1D", overlapping=True),
+    "two axes": lambda: drawing("FractionalMaxPooling2D"),
+    "three axes": lambda: drawing("FractionalMaxPooling3D", window=2, regions_per="channel"),
+    "average": lambda: drawing("FractionalAveragePooling2D", regions_per="sample"),
+    "indices": places_kept,
+    "even": lambda: fracpool.FractionalMaxPooling2D(1.4, inference="even"),
+    "drop-in": lambda: lambda x: fracpool.fractional_max_pool(x, 1.4, overlapping=True, seed=3)[0],
+    "given": lambda: lambda x: fracpool.max_pool_regions(x, [0, 4, 9], [0, 3, 7]),
+}
+SIZES = {"one axis": (9,), "three axes": (5, 4, 3)}
+
+
+def slopes(function, x):
+    """The first, second and third gradients, each of the weighted sum of what comes before."""
+    import tensorflow as tf
+
+    def weighted(values):
+        weights = tf.sin(1.0 + tf.range(tf.size(values), dtype="float32"))
+        return tf.tensordot(tf.reshape(values, [-1]), weights, 1)
+
+    with tf.GradientTape() as third:
+        third.watch(x)
+        with tf.GradientTape() as second:
+            second.watch(x)
+            with tf.GradientTape() as first:
+                first.watch(x)
+                y = weighted(function(x) ** 4)
+            one = first.gradient(y, x)
+            y = weighted(one)
+        two = second.gradient(y, x)
+        y = weighted(two)
+    return one, two, third.gradient(y, x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [*itertools.product(POOLS, ["traced", "compiled"]), ("two axes", "unknown sizes"), ("indices", "unknown sizes")],
+)
+def test_gradients_of_any_order_through_a_function_that_was_traced(kind, how):
+    """The same as without tracing, of the same regions."""
+    import tensorflow as tf
+
+    x = tf.constant(np.random.default_rng(1).normal(size=(2, *SIZES.get(kind, (9, 7)), 2)).astype("float32"))
+    shape = [None] * (len(x.shape) - 1) + [2] if how == "unknown sizes" else x.shape
+    plain, other = POOLS[kind](), POOLS[kind]()
+    traced = tf.function(other, input_signature=[tf.TensorSpec(shape)], jit_compile=how == "compiled")
+    np.testing.assert_allclose(traced(x), plain(x), rtol=1e-6, atol=1e-6)
+    for found, expected in zip(slopes(traced, x), slopes(plain, x), strict=True):
+        assert np.abs(expected).max() > 0
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_of_any_order_through_branches_and_functions_within_functions():
+    """Whose regions come from the graph around them."""
+    import tensorflow as tf
+
+    x = tf.constant(X)
+
+    def pool(x, rows=None):
+        return fracpool.max_pool_regions(x, tf.constant([0, 4, 9]) if rows is None else rows, [0, 3, 7])
+
+    def branch(x):
+        rows = tf.stack([0, tf.shape(x)[1] // 2, 9])
+        return tf.cond(x[0, 0, 0, 0] < 99, lambda: pool(x, rows), lambda: tf.zeros((1, 2, 2, 2)))
+
+    def within(x):
+        rows = tf.stack([0, tf.shape(x)[1] // 2, 9])
+        return tf.function(lambda: pool(x, rows))()
+
+    expected = slopes(pool, x)
+    for function in (branch, within):
+        for found, value in zip(slopes(tf.function(function), x), expected, strict=True):
+            np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)

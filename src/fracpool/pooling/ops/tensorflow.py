@@ -137,13 +137,27 @@ def _linear(code: Tensor, regions: Regions, windows: Windows, size: Any) -> tupl
 
     @tf.custom_gradient
     def pick(x: Tensor) -> Any:
-        return _pick(x, code, regions, windows), spread
+        own_code, own_regions, own_size = _of_this_graph((code, regions, size))
+        _, spread = _linear(own_code, own_regions, windows, own_size)
+        return _pick(x, own_code, own_regions, windows), spread
 
     @tf.custom_gradient
     def spread(y: Tensor) -> Any:
-        return _spread(y, code, regions, windows, size), pick
+        own_code, own_regions, own_size = _of_this_graph((code, regions, size))
+        pick, _ = _linear(own_code, own_regions, windows, own_size)
+        return _spread(y, own_code, own_regions, windows, own_size), pick
 
     return pick, spread
+
+
+def _of_this_graph(values: Any) -> Any:
+    """The same tensors as the graph that is being traced has them, in which alone its own gradient can use them.
+
+    A gradient is a graph apart, which gets what the forward pass had as inputs; and so is the gradient of a gradient.
+    """
+    if tf.executing_eagerly():
+        return values
+    return tf.nest.map_structure(lambda value: tf.identity(value) if tf.is_tensor(value) else value, values)
 
 
 def _size(x: Tensor) -> tuple[Any, ...]:
