@@ -45,20 +45,23 @@ def page(root: Path) -> str:
 def test_the_headline_is_of_the_designated_comparison_with_its_budget_and_form(tmp_path: Path) -> None:
     swept(tmp_path, late, DESIGNATED, {**LONG, "counts": False, "title": "drawn"})
     report = make_report(tmp_path)
-    lead = "On 5,000 MNIST digits FMP needs training: behind after 1 epoch, ahead after 10 (tested in one even pass)."
-    assert report.answer == lead
+    lead = "On 5,000 MNIST digits FMP needs training: behind after 1 epoch, ahead after 10 "
+    assert re.fullmatch(re.escape(lead) + r"\(\+2\.\d points, tested in one even pass\)\.", report.answer)
     told = page(tmp_path)
     assert "comparisons" not in told
     assert "Rests on 5,000 MNIST digits (4,000 training images; 1, 3 and 10 epochs; 5 seeds)." in told
-    assert re.search(r"With two convolutions it goes from −2\.[45] points after 1 epoch to \+2\.\d \[", told)
+    assert re.search(r"the difference goes from −2\.[45] points after 1 epoch to \+2\.\d \[", told)
     assert "30 runs, trained for " in told
 
 
 @pytest.mark.parametrize(
     ("gap", "lead"),
     [
-        (lambda _: 0.02, "FMP is ahead after 10 epochs (tested in one even pass)."),
-        (lambda _: -0.04, "FMP stays behind, after 1 epoch and after 10 epochs (tested in one even pass)."),
+        (lambda _: 0.02, "FMP is ahead after 10 epochs (+2.1 points, tested in one even pass)."),
+        (
+            lambda _: -0.04,
+            "FMP stays behind, after 1 epoch and after 10 epochs (−1.9 points, tested in one even pass).",
+        ),
         (lambda e: -0.08 if e == 1 else 0.0, "FMP comes closer with training: behind after 1 epoch, level after 10"),
     ],
 )
@@ -71,7 +74,7 @@ def test_max_pooling_named_first_changes_no_sign(tmp_path: Path) -> None:
     better = {"kind": "better", "a": {**MAX, "budget.epochs": 1}, "b": {**FMP, "budget.epochs": 1}, "margin": 0.002}
     swept(tmp_path, late, {**better, "headline": True})
     assert "FMP is at −5.0 [" in page(tmp_path)
-    assert "FMP is behind after 1 epoch (tested in one drawn pass)." in make_report(tmp_path).answer
+    assert "FMP is behind after 1 epoch (−5.0 points, tested in one drawn pass)." in make_report(tmp_path).answer
 
 
 def test_the_figure_has_a_line_for_each_form_and_tells_where_it_crosses_0(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_the_figure_has_a_line_for_each_form_and_tells_where_it_crosses_0(tmp_pa
     drawing = (tmp_path / "figures" / "gap-by-length.svg").read_text()
     for words in ("one drawn pass", "one even pass", "8 averaged passes", "logarithmic axis", "close to 0"):
         assert words in drawing
-    assert "Rings: the mean crosses 0, two convolutions at " in told
+    assert "Rings: where the mean comes above 0, with two convolutions after " in told
     assert not (tmp_path / "figures" / "answer.svg").exists()
 
 
@@ -120,7 +123,9 @@ def test_one_fmp_network_against_several_of_max_pooling_reads_plainly(tmp_path: 
     configs = [factory.config(kind, conv_layers=depth, epochs=e) for kind, depth in nets for e in (1, 10)]
     parts = [{**DESIGNATED, "metric": "test_accuracy", "b": {**MAX, "model.conv_layers": d}} for d in (2, 3)]
     factory.sweep(tmp_path, "e", configs, range(5), truth, {"B": {"claim": "c", "parts": parts}})
-    told = "FMP with three convolutions is ahead of max pooling with two and behind max pooling with three"
+    told = (
+        "FMP with three convolutions is ahead of max pooling with two (+5.0 points) and behind max pooling with three"
+    )
     assert told in make_report(tmp_path).answer
 
 
@@ -135,7 +140,7 @@ def test_a_headline_run_that_diverged_is_left_out_and_told(tmp_path: Path) -> No
     swept(tmp_path, late, DESIGNATED)
     factory.write_run(tmp_path, factory.config("fmp", epochs=10), 4, 0.5, status="diverged")
     told = page(tmp_path)
-    assert "ahead after 10 (tested in one even pass)" in told
+    assert "ahead after 10 (+2.0 points, tested in one even pass)" in told
     assert "1 run ended badly and is left out." in told
     assert "4 and 5 seeds" in told
 

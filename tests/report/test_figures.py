@@ -113,7 +113,7 @@ def test_the_gap_joins_the_budgets_of_all_experiments(tmp_path: Path) -> None:
     gaps = "−20.0 after 4,000 images, −8.8 after 8,000 images, −5.0 after 12,000"
     assert f"2 conv, ratio 1.47: FMP random {gaps}" in figure.alt
     assert "FMP random, averaged passes −1.0 after 4,000 images, −1.0 after 12,000 images" in figure.alt
-    assert "n = 3 to 4" in figure.caption
+    assert "n\u00a0=\u00a03 to 4" in figure.caption
     assert "Hatched" not in figure.caption
 
 

@@ -1,7 +1,8 @@
 """The headline of a study of FMP and max pooling: at most three clauses, each made from designated comparisons.
 
-A clause has a lead, which names budget and form of test, and the numbers behind it. Differences are FMP minus max
-pooling, in points; which of both is ahead is told by the interval, and level only by a test of equivalence.
+A clause has a lead, which names budget, form of test and the size of the difference, and the sentences behind it.
+Differences are FMP minus max pooling, in points; which of both is ahead is told by the interval, and level only by a
+test of equivalence.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ SHOWN = {AHEAD: "ahead", BEHIND: "behind", LEVEL: "level", OPEN: "undecided"}
 
 @dataclass(frozen=True)
 class Clause:
-    """What one kind of comparisons on one data set says: in short, and with its numbers."""
+    """What one kind of comparisons on one data set says: in short, and in sentences with intervals and seeds.
+
+    Those are shown apart from the leads, so each names its data.
+    """
 
     lead: str
-    evidence: str
+    evidence: tuple[str, ...]
 
 
 def clauses(tracks: Sequence[Track]) -> list[Clause]:
@@ -63,34 +67,35 @@ def _along(data: str, tracks: Sequence[Track], beside: Sequence[Track]) -> Claus
     before, after = before or "a short training", after or "a longer one"
     form = _same(t.last.form for t in best) or "its best test"
     if all(track.last.gap.n < MIN_SEEDS for track in tracks):
-        return Clause(_too_few(data, best), _courses(best))
+        return Clause(_too_few(data, best), (_courses(best),))
     told = f"On {name_of(data)} FMP"
+    tested = f"({_sizes(t.last for t in best)}, tested in {form})"
     span = f"after {_without_unit(before, after)} and after {after}"
     if lasts == {AHEAD}:
         how = (
             f"needs training: behind after {before}, ahead after {_epochs(before, after)}" if firsts == {BEHIND} else ""
         )
-        lead = f"{told} {how or f'is ahead after {after}'} (tested in {form})."
+        lead = f"{told} {how or f'is ahead after {after}'} {tested}."
     elif lasts == {BEHIND}:
-        lead = f"{told} stays behind, {span} (tested in {form})."
+        lead = f"{told} stays behind, {span} {tested}."
     elif AHEAD not in lasts and BEHIND not in lasts:
         end = "level" if lasts == {LEVEL} else "undecided"
         start = f"comes closer with training: behind after {before}," if firsts == {BEHIND} else "is"
-        lead = f"{told} {start} {end} after {after} (tested in {form})."
+        lead = f"{told} {start} {end} after {after} {tested}."
     else:
-        lead = f"On {name_of(data)}, after {after}, {_each(best[:MOST_TOLD])} (tested in {form})."
-    evidence = [_courses(best), _other_forms(tracks, best), _networks(beside)]
-    return Clause(lead, " ".join(filter(None, evidence)))
+        lead = f"On {name_of(data)}, after {after} and tested in {form}, {_each(best[:MOST_TOLD])}."
+    return Clause(lead, (_courses(best), *_other_forms(tracks, best), *_networks(beside)))
 
 
 def _each(tracks: Sequence[Track]) -> str:
-    """FMP is ahead with two convolutions and behind with three convolutions; or, where only max pooling's convolutions
-    differ in number: FMP with six convolutions is ahead of max pooling with three and behind max pooling with six"""
+    """FMP is ahead with two convolutions (+0.3 points) and behind with three convolutions (−0.2 points); or, where only
+    max pooling's convolutions differ in number: FMP with six convolutions is ahead of max pooling with three (+2.3
+    points) and behind max pooling with six (−1.4 points)"""
     seen = [track.last for track in tracks]
     if len({s.a.depth for s in seen}) == 1 and len({s.b.depth for s in seen}) == len(seen):
-        each = [f"{AGAINST[s.outcome]} max pooling with {in_words(s.b.depth)}" for s in seen]
+        each = [f"{AGAINST[s.outcome]} max pooling with {in_words(s.b.depth)} ({_size(s)})" for s in seen]
         return f"FMP with {in_words(seen[0].a.depth)} convolutions is {listed(each)}"
-    return f"FMP is {listed([f'{SHOWN[s.outcome]} {networks(s)}' for s in seen])}"
+    return f"FMP is {listed([f'{SHOWN[s.outcome]} {networks(s)} ({_size(s)})' for s in seen])}"
 
 
 def _too_few(data: str, tracks: Sequence[Track]) -> str:
@@ -101,30 +106,28 @@ def _too_few(data: str, tracks: Sequence[Track]) -> str:
 
 def _courses(best: Sequence[Track]) -> str:
     uneven = any(track.last.a.depth != track.last.b.depth for track in best)
-    told = "; ".join(_course(track, uneven) for track in best[:MOST_TOLD])
+    told = listed([_course(track, uneven) for track in best[:MOST_TOLD]])
     form = _same(track.last.form for track in best) or "each in its best test"
-    return f"{told[0].upper()}{told[1:]} ({form}, {_n(*(track.last for track in best))})."
+    return f"On {name_of(best[0].data)} the difference goes {told} ({form}, {_n(*(track.last for track in best))})."
 
 
 def _course(track: Track, both: bool) -> str:
-    """with two convolutions it goes from −1.3 points after 1 epoch to +0.22 [+0.14, +0.29] after 30"""
+    """from −1.3 points after 1 epoch to +0.22 [+0.14, +0.29] after 30 with two convolutions"""
     first, last = track.first, track.last
     before, after = gap(first.gap, interval=False), gap(last.gap)
-    words = f"{networks(last, both)} it goes from {before} points after {first.budget}"
-    return f"{words} to {after} after {_epochs(first.budget, last.budget)}"
+    ends = f"to {after} after {_epochs(first.budget, last.budget)}"
+    return f"from {before} points after {first.budget} {ends} {networks(last, both)}"
 
 
-def _other_forms(tracks: Sequence[Track], best: Sequence[Track]) -> str:
-    """A form of test in which the same networks end otherwise."""
+def _other_forms(tracks: Sequence[Track], best: Sequence[Track]) -> list[str]:
+    """A form of test in which the same networks end otherwise; nothing where there is none."""
     of_pair = {track.pair: track for track in best}
     others = [t for t in tracks if t.pair in of_pair and t.last.outcome != of_pair[t.pair].last.outcome]
     if not others:
-        return ""
-    other = min(others, key=lambda track: track.last.gap.mean)
-    return (
-        f"In {other.last.form} {networks(other.last)} it is {SHOWN[other.last.outcome]} even after "
-        f"{other.last.budget}: {gap(other.last.gap)}."
-    )
+        return []
+    other = min(others, key=lambda track: track.last.gap.mean).last
+    told = f"tested in {other.form}, FMP {networks(other)} is {SHOWN[other.outcome]} even after {other.budget}"
+    return [f"On {name_of(tracks[0].data)}, {told}: {gap(other.gap)}."]
 
 
 # ---- after one budget ----
@@ -135,7 +138,7 @@ def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
     few = all(track.last.gap.n < MIN_SEEDS for track in tracks)
     forms = " or ".join(dict.fromkeys(track.last.form for track in tracks))
     outcomes = {track.last.outcome for track in tracks}
-    strongest = max(tracks, key=lambda track: track.last.base).last
+    most = max(tracks, key=lambda track: track.last.base)
     if outcomes == {AHEAD}:
         how = "is ahead"
     elif outcomes == {BEHIND}:
@@ -145,32 +148,29 @@ def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
     else:
         how = "is ahead in some tests and not in others"
     lead = (
-        f"In a network that max pooling takes to {100 * strongest.base:.1f} % on {name_of(data)}, FMP {how} "
-        f"after {_same(t.last.budget for t in tracks) or 'its budget'} (tested in {forms})."
+        f"In a network that max pooling takes to {100 * most.last.base:.1f} % on {name_of(data)}, FMP {how} "
+        f"after {_same(t.last.budget for t in tracks) or 'its budget'} "
+        f"({_sizes(t.last for t in tracks if t.pair == most.pair)}, tested in {forms})."
     )
     lead = _too_few(data, tracks) if few else lead
-    return Clause(lead, _networks(tracks))
+    return Clause(lead, tuple(_networks(tracks)))
 
 
-def _networks(tracks: Sequence[Track]) -> str:
+def _networks(tracks: Sequence[Track]) -> list[str]:
     """What was seen in each network, the most accurate first; nothing where there is none."""
     by_network: dict[tuple[str, ...], list[Track]] = {}
     for track in sorted(_fair(tracks), key=lambda track: -track.last.base):
         by_network.setdefault(track.pair, []).append(track)
-    told = "; where ".join([_in_network(found) for found in by_network.values()][:MOST_TOLD])
-    return f"Where {told}." if told else ""
+    return [_in_network(found) for found in by_network.values()][:MOST_TOLD]
 
 
 def _in_network(tracks: Sequence[Track]) -> str:
-    """max pooling reaches 92.9 %, FMP is at −0.19 [−0.58, +0.20] in six views and −1.0 [−1.2, −0.8] in one even pass"""
+    """Where max pooling reaches 92.9 % on CIFAR-10 after 11 epochs, FMP is at −0.19 [−0.58, +0.20] in six views."""
     shown = [f"{gap(t.last.gap)} in {t.last.form}" for t in sorted(tracks, key=lambda t: -t.last.gap.mean)]
     strongest = max(tracks, key=lambda track: track.last.base).last
     layers = f" {networks(strongest)}" if strongest.a.depth != strongest.b.depth else ""
-    few = f" after {strongest.budget}" if "images" in strongest.budget else ""
-    return (
-        f"max pooling reaches {100 * strongest.base:.1f} %{few}, FMP{layers} is at {listed(shown)} "
-        f"({_n(*(t.last for t in tracks))})"
-    )
+    reached = f"{100 * strongest.base:.1f} % on {name_of(tracks[0].data)} after {strongest.budget}"
+    return f"Where max pooling reaches {reached}, FMP{layers} is at {listed(shown)} ({_n(*(t.last for t in tracks))})."
 
 
 # ---- words ----
@@ -182,10 +182,25 @@ def name_of(data: str) -> str:
 
 def gap(seen: Estimate, interval: bool = True) -> str:
     """In points, to a hundredth where it is less than one: −0.37 [−0.59, −0.16]."""
-    digits = 2 if abs(seen.mean) < 0.00995 else 1
+    digits = _digits(seen.mean)
     if not interval or seen.low is None or seen.high is None:
         return points(seen.mean, digits)
     return f"{points(seen.mean, digits)} [{points(seen.low, digits)},\u00a0{points(seen.high, digits)}]"
+
+
+def _digits(mean: float) -> int:
+    return 2 if abs(mean) < 0.00995 else 1
+
+
+def _size(seen: Sighting) -> str:
+    return f"{gap(seen.gap, interval=False)} points"
+
+
+def _sizes(seen: Iterable[Sighting]) -> str:
+    """The least and the most of them: +0.17 to +0.22 points; to a tenth where one is a point or more."""
+    found = sorted(each.gap.mean for each in seen)
+    digits = min(_digits(found[0]), _digits(found[-1]))
+    return f"{' to '.join(dict.fromkeys(points(mean, digits) for mean in (found[0], found[-1])))} points"
 
 
 def _n(*seen: Sighting) -> str:

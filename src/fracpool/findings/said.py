@@ -24,7 +24,7 @@ def said(results: Results, findings: Sequence[Finding]) -> Answer:
         question=QUESTION,
         sides=FMP_FOR_MAX,
         headline=" ".join(clause.lead for clause in found),
-        sentences=tuple(clause.evidence for clause in found),
+        sentences=tuple(told for clause in found for told in clause.evidence),
         swaps=swaps,
         averaged=averaged,
         deeper=deeper,

@@ -12,8 +12,8 @@ LONGEST_TEXT = 300
 
 
 def count(number: int, what: str) -> str:
-    """A number of things: 1 run, 2 runs."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    """A number of things: 1 run, 2,000 runs."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def points(fraction: float, digits: int = 1) -> str:

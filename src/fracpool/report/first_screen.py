@@ -34,7 +34,7 @@ def first_screen(results: Results, findings: Sequence[Finding], said: Answer) ->
         scope=rests_on.scope(tracks) if tracks else rests_on.scope_of_runs(results),
         clauses=said.clauses,
         headline=said.headline,
-        sentences=() if said.clauses else said.sentences,
+        sentences=said.sentences,
         rows=tuple(claim_rows(findings)),
         is_swap=said.sides.swapped,
         cost=rests_on.cost(results),

@@ -69,7 +69,7 @@ def _method(results: Results) -> str:
 def _easy(results: Results, findings: Sequence[Finding]) -> list[str]:
     runs = results.runs
     completed = runs[runs["status"] == "completed"]
-    told = [f"{len(completed)} of {count(len(runs), 'run')} ended well."] if len(runs) else []
+    told = [f"{len(completed):,} of {count(len(runs), 'run')} ended well."] if len(runs) else []
     if completed["train_seconds"].notna().any():
         half, longest = completed["train_seconds"].median(), completed["train_seconds"].max()
         told.append(f"Half of them trained in {duration(half)} or less, the longest in {duration(longest)}.")

@@ -100,7 +100,7 @@ def _network(settings: Mapping[str, Any]) -> str:
         return text(architecture.block_widths(widths), 60)
     if settings.get("model.k"):
         return text(f"Graham {depth} conv", 60)
-    return text(f"{depth} conv", 60)
+    return text(f"{depth} conv", 60) if depth is not None else "no network"
 
 
 def _pooling(settings: Mapping[str, Any]) -> str:

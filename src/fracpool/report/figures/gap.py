@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter
 from fracpool.findings import statistics
 from fracpool.findings.contrasts import Contrast
 from fracpool.findings.scores import WORDS, NotJudged, histories, scores, select_one
+from fracpool.findings.sighting import epochs_of
 from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import count, points
 from fracpool.report.figures import style
@@ -45,6 +46,10 @@ class Panel:
     example: Variant
     lines: dict[tuple[str, str], dict[float, Estimate]] = field(default_factory=dict)
     claimed: tuple[float, float] | None = None
+
+    @property
+    def data(self) -> Any:
+        return self.example.settings.get("dataset.name")
 
     @property
     def budgets(self) -> set[float]:
@@ -92,7 +97,7 @@ def gap_figure(results: Results, swaps: Sequence[Contrast]) -> Figure | None:
         + (CAUSES if any(_is_default(swap.a) for swap in swaps) else "")
         + f"Bars: {style.interval_words()}, paired; n = {style.span(n)}."
         + (" Hatched: the range that the finding claims." if any(panel.claimed for panel in shown) else "")
-        + (f" Left out: {count(left_out, 'more network')}, of fewer budgets." if left_out else "")
+        + (f" Left out: {count(left_out, 'more network')}, of other data or fewer budgets." if left_out else "")
         + (f" The first {len(looks)} of {len(lines)} lines are shown." if len(lines) > len(looks) else "")
     )
     alt = "Difference against training budget. " + " ".join(map(_words, titles, shown))
@@ -100,9 +105,10 @@ def gap_figure(results: Results, swaps: Sequence[Contrast]) -> Figure | None:
 
 
 def _chosen(panels: Sequence[Panel]) -> list[Panel]:
-    """Those of the most budgets and tests, as far as their lines can be told apart."""
+    """Those of the most budgets and tests, on the data of the first, as far as their lines can be told apart."""
     chosen: list[Panel] = []
-    for panel in sorted(panels, key=lambda panel: -sum(map(len, panel.lines.values()))):
+    in_order = sorted(panels, key=lambda panel: -sum(map(len, panel.lines.values())))
+    for panel in (panel for panel in in_order if panel.data == in_order[0].data):
         if not chosen or len(_lines([*chosen, panel])) <= MOST_LINES:
             chosen.append(panel)
     return chosen[:MOST_PANELS]
@@ -158,12 +164,17 @@ def _panels(results: Results, swaps: Sequence[Contrast]) -> dict[tuple[str, floa
     experiments = {experiment.name: experiment for experiment in results.experiments}
     claims = _claims(results)
     panels: dict[tuple[str, float | None], Panel] = {}
-    for swap in swaps:
+    for swap in (swap for swap in swaps if not _of_few_images(swap.a)):
         panel = panels.setdefault(_key(swap.a), Panel(swap.a, claimed=claims.get(_key(swap.a))))
         for test, seen, gap in _gaps(results, experiments[swap.experiment], swap.a, swap.b):
             if test == "test_accuracy" or _is_default(swap.a):  # the other tests of other poolings: one too many
                 panel.add((_without_ratio(swap.a), test), seen, gap)
     return panels
+
+
+def _of_few_images(variant: Variant) -> bool:
+    """Whether it saw a part of the images several times over, which asks something else than the length of training."""
+    return variant.settings.get("budget.train_examples") is not None and epochs_of(variant, "end") > 1
 
 
 def _key(variant: Variant) -> tuple[str, float | None]:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 from fracpool.findings import statistics
 from fracpool.findings.headline import gap, name_of
 from fracpool.findings.scores import scores
-from fracpool.findings.sighting import Sighting, form, networks
+from fracpool.findings.sighting import Sighting, form, listed, networks
 from fracpool.findings.statistics import Estimate
 from fracpool.findings.tracks import Track
 from fracpool.report.figures import style
@@ -63,7 +63,7 @@ def gap_by_length(results: Results, tracks: Sequence[Track]) -> Figure | None:
         for axes in (whole, close):
             _draw(axes, column, forms)
         crossed = list(_mark_crossings(close, column, forms))
-        crossings += [f"{column.network} at {', '.join(crossed)} {_unit(chosen)}"] if crossed else []
+        crossings += [f"with {column.network} after {listed(crossed)} {_unit(chosen)}"] if crossed else []
     _axes(grid, columns)
     grid[0, 0].set_ylabel("FMP − max, points", fontsize=9)
     grid[1, 0].set_ylabel("close to 0", fontsize=9)
@@ -73,9 +73,13 @@ def gap_by_length(results: Results, tracks: Sequence[Track]) -> Figure | None:
                   handlelength=1.4, handletextpad=0.4)  # fmt: skip
     n = sorted({seen.n for column in columns for line in column.lines.values() for seen in line.values()})
     caption = (
-        f"{name_of(chosen[0].data)}. Drawn: regions by chance; even: regular, without chance in the test; averaged: "
-        f"several drawn passes. Bars: {style.interval_words()}, n = {style.span(n)}. "
-        + (f"Rings: the mean crosses 0, {'; '.join(crossings)}." if crossings else "No mean crosses 0 to stay above.")
+        f"On {name_of(chosen[0].data)}. A drawn pass tests over regions by chance, an even one over regular regions; "
+        f"averaged are several drawn passes. Bars: {style.interval_words()}, n = {style.span(n)}. "
+        + (
+            f"Rings: where the mean comes above 0, {'; '.join(crossings)}."
+            if crossings
+            else "No mean comes above 0 to stay."
+        )
     )
     alt = "FMP minus max pooling. " + " ".join(_words(column) for column in columns)
     return style.finish(canvas, "gap-by-length", "The gap against the length of training", caption, alt)
@@ -188,7 +192,7 @@ def _mark_crossings(axes: Axes, column: Column, forms: Sequence[str]) -> Iterato
         place = _crossing(column.lines.get(name, {}))
         if place is not None:
             axes.plot([place], [0], "o", color=_look(number)[0], markersize=10, markerfacecolor="none", zorder=3)
-            yield f"{place:.2g}"
+            yield f"{place:.2g} ({name})"
 
 
 def _crossing(line: Line) -> float | None:

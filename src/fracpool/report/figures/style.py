@@ -221,6 +221,7 @@ def finish(canvas: Canvas, name: str, title: str, caption: str, alt: str) -> Fig
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": name}):
         FigureCanvasSVG(canvas).print_svg(out, metadata=nothing)
+    caption = caption.replace("n = ", "n\u00a0=\u00a0")  # one word: no line ends within it
     return Figure(name, title, caption, alt, _slim(out.getvalue()))
 
 
