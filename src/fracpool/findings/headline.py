@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fracpool.findings.sighting import AHEAD, BEHIND, LEVEL, OPEN, Sighting, in_words, listed, networks
-from fracpool.findings.statistics import MIN_SEEDS, Estimate
+from fracpool.findings.statistics import MIN_SEEDS, Estimate, digits_of
 from fracpool.findings.tracks import Track
 from fracpool.records.plain_text import count, points, text
 from fracpool.table.variant_names import DATA_SETS
@@ -126,7 +126,7 @@ def _other_forms(tracks: Sequence[Track], best: Sequence[Track]) -> list[str]:
     if not others:
         return []
     other = min(others, key=lambda track: track.last.gap.mean).last
-    told = f"tested in {other.form}, FMP {networks(other)} is {SHOWN[other.outcome]} even after {other.budget}"
+    told = f"tested in {other.form}, FMP {networks(other)} is still {SHOWN[other.outcome]} after {other.budget}"
     return [f"On {name_of(tracks[0].data)}, {told}: {gap(other.gap)}."]
 
 
@@ -144,7 +144,7 @@ def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
     elif outcomes == {BEHIND}:
         how = "is behind"
     elif AHEAD not in outcomes:
-        how = "gains nothing" if BEHIND in outcomes else "is level" if outcomes == {LEVEL} else "is undecided"
+        how = "gains nothing or loses" if BEHIND in outcomes else "is level" if outcomes == {LEVEL} else "is undecided"
     else:
         how = "is ahead in some tests and not in others"
     lead = (
@@ -182,14 +182,10 @@ def name_of(data: str) -> str:
 
 def gap(seen: Estimate, interval: bool = True) -> str:
     """In points, to a hundredth where it is less than one: −0.37 [−0.59, −0.16]."""
-    digits = _digits(seen.mean)
+    digits = digits_of(seen.mean)
     if not interval or seen.low is None or seen.high is None:
         return points(seen.mean, digits)
     return f"{points(seen.mean, digits)} [{points(seen.low, digits)},\u00a0{points(seen.high, digits)}]"
-
-
-def _digits(mean: float) -> int:
-    return 2 if abs(mean) < 0.00995 else 1
 
 
 def _size(seen: Sighting) -> str:
@@ -199,7 +195,7 @@ def _size(seen: Sighting) -> str:
 def _sizes(seen: Iterable[Sighting]) -> str:
     """The least and the most of them: +0.17 to +0.22 points; to a tenth where one is a point or more."""
     found = sorted(each.gap.mean for each in seen)
-    digits = min(_digits(found[0]), _digits(found[-1]))
+    digits = min(digits_of(found[0]), digits_of(found[-1]))
     return f"{' to '.join(dict.fromkeys(points(mean, digits) for mean in (found[0], found[-1])))} points"
 
 

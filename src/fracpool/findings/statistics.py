@@ -256,8 +256,14 @@ def difference_text(mean: Estimate) -> str:
     return f"{interval_text(mean)}, n\u00a0=\u00a0{mean.n}"
 
 
-def interval_text(mean: Estimate, digits: int = 1) -> str:
-    """−2.3 points [−3.0, −1.6]"""
+def digits_of(mean: float) -> int:
+    """With how many digits a difference of accuracies is told, in points: hundredths where it is less than one."""
+    return 2 if abs(mean) < 0.00995 else 1
+
+
+def interval_text(mean: Estimate, digits: int | None = None) -> str:
+    """−2.3 points [−3.0, −1.6]; −0.37 points [−0.59, −0.16]"""
+    digits = digits_of(mean.mean) if digits is None else digits
     if mean.low is None or mean.high is None:
         return f"{points(mean.mean, digits)} points"
     return f"{points(mean.mean, digits)} points [{points(mean.low, digits)},\u00a0{points(mean.high, digits)}]"

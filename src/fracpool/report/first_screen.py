@@ -13,6 +13,12 @@ from fracpool.findings.tracks import designated, without_runs
 from fracpool.findings.verdicts import Finding
 from fracpool.table.results import Results
 
+TESTS = (
+    "FMP shrinks a map by any factor, here 1.3 to 2, over regions that chance draws anew for each batch. A test goes "
+    "over drawn regions, over even ones, without chance, or takes the average of several passes over drawn ones. Six "
+    "views are each image as it is, mirrored and moved, averaged; max pooling has them, too."
+)
+
 
 @dataclass(frozen=True)
 class FirstScreen:
@@ -24,6 +30,7 @@ class FirstScreen:
     sentences: tuple[str, ...]
     rows: tuple[Row, ...]
     is_swap: bool  # whether differences are FMP minus max pooling
+    tests: str  # what drawn, even, averaged and views mean
     cost: str
     remarks: tuple[str, ...]
 
@@ -37,6 +44,7 @@ def first_screen(results: Results, findings: Sequence[Finding], said: Answer) ->
         sentences=said.sentences,
         rows=tuple(claim_rows(findings)),
         is_swap=said.sides.swapped,
+        tests=TESTS if said.clauses else "",
         cost=rests_on.cost(results),
         remarks=tuple(rests_on.remarks(results, without_runs(findings))),
     )

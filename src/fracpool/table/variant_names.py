@@ -136,6 +136,7 @@ def short_names(labelled: Sequence[tuple[str, Mapping[str, Any]]], without: Iter
     names = _names(labelled, said, shared)
     if networks > 1 and max(map(len, names)) > LONGEST:
         names = _names(labelled, said, shared, with_network=False)
+        names = _without_what_follows(labelled, said, shared, names)
     rest = [{k: v for k, v in settings.items() if not k.startswith(left_out)} for _, settings in labelled]
     return distinct_names(list(zip(names, rest, strict=True)))
 
@@ -153,6 +154,21 @@ def _names(
         ", ".join(piece.words for piece in found if piece not in shared or piece.key in always) or label
         for found, (label, _) in zip(said, labelled, strict=True)
     ]
+
+
+def _without_what_follows(
+    labelled: Sequence[tuple[str, Any]], said: Sequence[Sequence[Piece]], shared: Set[Piece], names: list[str]
+) -> list[str]:
+    """The names without settings that go with others, as Graham's k with his number of layers, where names are long."""
+    needed = dict.fromkeys(piece.key for found in said for piece in found if piece not in shared)
+    for key in reversed([key for key in needed if key != "pool.kind"]):
+        if max(map(len, names)) <= LONGEST:
+            break
+        fewer = [[piece for piece in found if piece.key != key] for found in said]
+        shorter = _names(labelled, fewer, shared, with_network=False)
+        if len(set(shorter)) == len(set(names)):
+            said, names = fewer, shorter
+    return names
 
 
 def in_common(settings: Sequence[Mapping[str, Any]]) -> str:
