@@ -14,7 +14,7 @@ from fracpool.findings.verdicts import Finding
 from fracpool.table.results import Results
 
 TESTS = (
-    "FMP shrinks a map by any factor, here 1.3 to 2, over regions that chance draws anew for each batch. A test goes "
+    "FMP shrinks a map by a factor such as 1.4, over regions that chance draws anew for each batch. A test goes "
     "over drawn regions, over even ones, without chance, or takes the average of several passes over drawn ones. Six "
     "views are each image as it is, mirrored and moved, averaged; max pooling has them, too."
 )
