@@ -108,7 +108,8 @@ def test_every_file_of_a_results_folder_is_described(quick: Path) -> None:
 
 def test_records_and_sweeps_have_the_fields_that_are_described(train: Any, folder: Path) -> None:
     findings = "+experiment.findings.Q1={claim: c, parts: [{kind: check, metric: test_loss, limit: 9}]}"
-    result = train("-m", *TINY, "budget.epochs=1", "views=flip", "seed=0", NO_REPORT, "experiment.name=mine", findings)
+    tested = ["views=flip", "consistency_shift=1"]
+    result = train("-m", *TINY, "budget.epochs=1", *tested, "seed=0", NO_REPORT, "experiment.name=mine", findings)
     assert (result.code, result.err) == (0, "")
     root = folder / "results" / "mine"
     (record,) = Store(root).read().records

@@ -80,7 +80,7 @@ def test_what_is_added_beside_a_rule_is_told_and_no_change_of_it(swept, folder):
     (judged,) = json.loads((root / "findings.json").read_text())["findings"]
     assert "rule_changes" not in judged
     assert judged["beside_changes"][0].startswith("some added after 6 runs were known (")
-    assert "no part of the verdict; some added after 6 runs were known" in (root / "report.md").read_text()
+    assert "no part of the verdict | some added after 6 runs were known" in (root / "report.md").read_text()
     assert "no part of the verdict; some added after 6 runs were known" in (root / "report.html").read_text()
 
     in_all_forms["Q1"]["parts"][0]["margin"] = 0.9

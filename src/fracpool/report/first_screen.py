@@ -14,9 +14,9 @@ from fracpool.findings.verdicts import Finding
 from fracpool.table.results import Results
 
 TESTS = (
-    "FMP shrinks a map by a factor such as 1.4, over regions that chance draws anew for each batch. A trained network is "
-    "tested in one drawn pass (regions by chance), in one even pass (regular regions, no chance), or in averaged passes "
-    "(several drawn ones). Six views are each test image as it is, mirrored and moved; max pooling has them, too."
+    "FMP shrinks a map by a factor such as 1.4, over regions that chance draws anew for each batch. A trained network "
+    "is tested in one drawn pass (regions by chance), in one even pass (regular regions, no chance), or in averaged "
+    "passes (several drawn ones). Six views are each image as it is, mirrored and moved; max pooling has them, too."
 )
 
 
