@@ -137,7 +137,12 @@ def slopes(function, x):
 
 @pytest.mark.parametrize(
     ("kind", "how"),
-    [*itertools.product(POOLS, ["traced", "compiled"]), ("two axes", "unknown sizes"), ("indices", "unknown sizes")],
+    [
+        *itertools.product(POOLS, ["traced"]),
+        *(pytest.param(kind, "compiled", marks=pytest.mark.slow) for kind in POOLS),
+        ("two axes", "unknown sizes"),
+        ("indices", "unknown sizes"),
+    ],
 )
 def test_gradients_of_any_order_through_a_function_that_was_traced(kind, how):
     """The same as without tracing, of the same regions."""

@@ -74,3 +74,17 @@ def test_names_differ_even_where_only_an_untold_setting_does() -> None:
 def test_a_strangers_values_are_told_and_cost_nothing() -> None:
     assert named(config(MAX), config(MAX, dropout_ramp=["x", 1]))[1].startswith("3 conv, max pool, model.dropout_ramp=")
     assert short_names([("a check", {"task": "gradient"})]) == ["a check"]
+
+
+def test_values_that_are_no_numbers_tell_networks_apart() -> None:
+    alike = [("a network", config(MAX)), ("a network", config(MAX, pools=["a"]))]
+    assert short_names(alike, without=["pool."])[1] == "3 conv, pools ['a']"
+
+
+def test_what_follows_from_another_setting_makes_room() -> None:
+    his = {**FMP, "window": 2, "regions_per": "sample"}
+    assert named(config(MAX, k=53, conv_layers=4), config(his, k=32, conv_layers=6)) == [
+        "Graham 4 conv, max pool",
+        "Graham 6 conv, FMP 1.414 pseudorandom 2×2 windows per sample",
+    ]
+    assert "k = 32" in named(config(his, k=53, conv_layers=6), config(his, k=32, conv_layers=6))[1]

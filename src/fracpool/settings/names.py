@@ -85,7 +85,7 @@ def _setting_text(key: str, value: Any) -> str:
         return f"no {name}"
     if value is True:
         return name
-    if name in ("epochs", "pools"):
+    if name in ("epochs", "pools") and isinstance(value, int):  # a stranger's record may hold anything
         return count(value, name[:-1])
     return f"{name} {value}"
 
