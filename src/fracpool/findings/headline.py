@@ -127,7 +127,7 @@ def _other_forms(tracks: Sequence[Track], best: Sequence[Track]) -> list[str]:
         return []
     other = min(others, key=lambda track: track.last.gap.mean).last
     told = f"tested in {other.form}, FMP {networks(other)} is still {SHOWN[other.outcome]} after {other.budget}"
-    return [f"On {name_of(tracks[0].data)}, {told}: {gap(other.gap)}."]
+    return [f"On {name_of(other.data)}, {told}: {gap(other.gap)}."]
 
 
 # ---- after one budget ----

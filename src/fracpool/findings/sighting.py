@@ -11,12 +11,12 @@ from typing import Any
 
 from fracpool.findings.statistics import Estimate
 from fracpool.records.plain_text import count, text
+from fracpool.settings.findings_schema import ACCURACIES, METRICS
 from fracpool.table.experiment import Experiment
 from fracpool.table.results import Results
 from fracpool.table.variant import Variant, is_number
 
 VIEWS = {"flip": "two views", "flip_shift": "six views"}
-MEASURES = ("likelihood", "calibration", "consistency")
 FEW_STEPS = 1000  # in which a budget of part of the images is told
 AHEAD, BEHIND, LEVEL, OPEN = "ahead", "behind", "level", "undecided"
 
@@ -115,7 +115,7 @@ def form(variant: Variant, metric: str) -> str:
     """How it is tested: one drawn pass, one even pass, 8 averaged passes, six views."""
     passes = variant.settings.get("repeats")
     start, _, measure = metric.rpartition("_")
-    if measure in MEASURES:
+    if metric in METRICS and metric not in ACCURACIES:
         return f"{measure}, {form(variant, f'{start}_accuracy')}"
     views = VIEWS.get(str(variant.settings.get("views")), "averaged views")
     drawn = variant.is_fmp and variant.settings.get("pool.regions_per") != "run"

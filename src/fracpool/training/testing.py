@@ -16,14 +16,6 @@ from fracpool.training.program import Program
 from fracpool.training.state import test_streams
 
 TEST_BATCH = 500
-# What predictions are kept by, and what the names of their metrics begin with.
-FORMS = {
-    "one_pass": "test",
-    "averaged": "averaged",
-    "deterministic": "deterministic",
-    "views": "views",
-    "even_views": "even_views",
-}
 Border = Literal["constant", "reflect"]
 
 
@@ -78,11 +70,12 @@ def final_test(
             if number in (repeats, views) or number & (number - 1) == 0:
                 by_repeats[str(number)] = score(total / number, labels)[1]
         of_views = _of_views(program, settings, arrays.test_images)
-        consistent = _consistency("test", model, arrays.test_images, one_pass, settings.consistency_shift)
+        drawn = even_too = _consistency(model, arrays.test_images, one_pass, settings.consistency_shift)
     loss, accuracy = score(one_pass, labels)
-    even = one_pass if program.even is None else test_pass(program.even, arrays.test_images)
-    still = program.even or model
-    consistent |= _consistency("deterministic", still, arrays.test_images, even, settings.consistency_shift)
+    even = one_pass
+    if program.even is not None:
+        even = test_pass(program.even, arrays.test_images)
+        even_too = _consistency(program.even, arrays.test_images, even, settings.consistency_shift)
     metrics = {
         "test_accuracy": accuracy,
         "test_error": 1 - accuracy,
@@ -96,9 +89,13 @@ def final_test(
     metrics |= {f"{form}_accuracy": score(averaged, labels)[1] for form, averaged in of_views.items()}
     predictions = {"one_pass": one_pass, "averaged": total / repeats, "deterministic": even, **of_views}
     for form, probabilities in predictions.items():
-        metrics[f"{FORMS[form]}_likelihood"] = likelihood(probabilities, labels)
-        metrics[f"{FORMS[form]}_calibration"] = calibration(probabilities, labels)
-    metrics |= consistent
+        start = "test" if form == "one_pass" else form
+        metrics[f"{start}_likelihood"] = likelihood(probabilities, labels)
+        metrics[f"{start}_calibration"] = calibration(probabilities, labels)
+    for start, by_shift in (("test", drawn), ("deterministic", even_too)):
+        if by_shift:
+            metrics[f"{start}_consistency"] = float(np.mean(list(by_shift.values())))
+            metrics[f"{start}_consistency_by_shift"] = by_shift
     kept = {name: _as_kept(settings.predictions, array) for name, array in predictions.items()} | {"labels": labels}
     return kept, metrics, time.perf_counter() - began
 
@@ -120,7 +117,7 @@ def _over_views(model: keras.Model, views: str, images: np.ndarray) -> np.ndarra
     return np.sum(passes, axis=0)
 
 
-def _consistency(form: str, model: keras.Model, images: np.ndarray, still: np.ndarray, furthest: int) -> dict[str, Any]:
+def _consistency(model: keras.Model, images: np.ndarray, still: np.ndarray, furthest: int) -> dict[str, float]:
     """Of 1 to `furthest` pixels, the share of images whose class stays when they move so far, up, down, left or right.
 
     After Zhang, Making convolutional networks shift-invariant again, arXiv 1904.11486; `still` are the probabilities of
@@ -132,13 +129,10 @@ def _consistency(form: str, model: keras.Model, images: np.ndarray, still: np.nd
         found = test_pass(model, moved(images, rows, columns, border="reflect"))
         return float((found.argmax(axis=1) == classes).mean())
 
-    by_shift = {
+    return {
         str(pixels): float(np.mean([kept(*move) for move in ((-pixels, 0), (pixels, 0), (0, -pixels), (0, pixels))]))
         for pixels in range(1, furthest + 1)
     }
-    if not by_shift:
-        return {}
-    return {f"{form}_consistency": float(np.mean(list(by_shift.values()))), f"{form}_consistency_by_shift": by_shift}
 
 
 def _moves(furthest: int, count: int) -> list[tuple[int, int]]:
