@@ -41,11 +41,8 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize(
-    "filled",
-    [pytest.param(0, marks=pytest.mark.slow), 100, pytest.param(180, marks=pytest.mark.slow)],
-    ids=lambda kilobytes: f"{kilobytes} kB taken",
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("filled", [0, 100, 180], ids=lambda kilobytes: f"{kilobytes} kB taken")
 def test_a_full_disk_stops_with_one_line(train, small_disk, filled):
     (small_disk / "others").write_bytes(b"x" * 1024 * filled)
     sweep = [f"results_dir={small_disk}/r", "seed=0,1,2", "model.dense=[64]"]
@@ -188,6 +185,7 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_a_folder_that_goes_away_is_made_again(folder):
     process = started(folder, "budget.epochs=60", "seed=0")
     shutil.rmtree(folder / "results", ignore_errors=True)
@@ -197,6 +195,7 @@ def test_a_folder_that_goes_away_is_made_again(folder):
     assert len(Store(folder / "results" / "mine").read().records) == 1
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_no_damage(train, folder):
     process = started(folder, "budget.epochs=2000", "seed=0,1")
     process.send_signal(signal.SIGINT)

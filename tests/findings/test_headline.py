@@ -170,3 +170,10 @@ def test_behind_and_undecided_says_both(tmp_path: Path) -> None:
     )
     verdict = "**undecided** at n = 5 whether within ± 1 point, after 10 epochs, one drawn pass; it is behind"
     assert verdict in page(tmp_path)
+
+
+def test_an_advantage_that_is_not_seen_at_all_says_so(tmp_path: Path) -> None:
+    better = {"kind": "better", "answer": "It is ahead", "margin": 0.02}
+    ends = {side: {**pool, "budget.epochs": 10} for side, pool in (("a", FMP), ("b", MAX))}
+    swept(tmp_path, lambda _: -0.001, {**better, **ends}, spread=0.004)
+    assert "**smaller than claimed** after 10 epochs, one drawn pass; no difference is shown" in page(tmp_path)

@@ -245,3 +245,48 @@ def test_a_compiled_model_has_the_bits_of_eager():
     x, dy = normal(2, 7, 6, 3), normal(2, 4, 4, 3)
     for mine, eager in zip(with_gradient(call, x, dy), with_gradient(regions_of_one, x, dy), strict=True):
         assert torch.equal(mine, eager)
+
+
+TRACES = {  # of a module, by images
+    "jit": lambda module, x: torch.jit.trace(module, (x,)),
+    "export": lambda module, x: torch.export.export(module, (x,)).module(),
+}
+
+
+@pytest.mark.parametrize("how", TRACES)
+@pytest.mark.parametrize("more", [{}, {"overlapping": True}, {"window": 2, "regions_per": "channel"}], ids=str)
+def test_what_pytorch_traces_gives_the_same_and_for_other_images(more, how):
+    x, other = normal(3, 11, 9, 2), normal(3, 11, 9, 2).flip(0)
+    x[0, 4, 4, 0] = torch.nan
+    layer = FractionalMaxPooling2D(1.47, inference="even", return_indices=True, **more)
+    traced = TRACES[how](layer, x)
+    for images in (x, other):
+        for mine, its in zip(layer(images), traced(images), strict=True):
+            assert equal(mine, its)
+
+
+@pytest.mark.parametrize("how", TRACES)
+def test_a_draw_that_a_trace_would_keep_is_one_line(how):
+    drop_in = keras.layers.Lambda(lambda x: fracpool.fractional_max_pool(x, 1.47)[0])
+    for layer in (FractionalMaxPooling2D(1.47), drop_in):
+        with pytest.raises(ValueError, match=r"a pool that draws: must not be.*inference='even'"):
+            TRACES[how](layer, normal(3, 11, 9, 2))
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_onnx_gives_what_predict_gives(batch, tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="runs ONNX")
+    pytest.importorskip("onnxscript", reason="PyTorch exports to ONNX with onnxscript")
+    x = normal(3, 20, 20, 2).numpy()
+    for pool_ in (
+        FractionalMaxPooling2D(1.47, inference="even"),
+        FractionalMaxPooling2D(1.47, window=2, regions_per="channel", inference="even"),
+        fracpool.FractionalAveragePooling2D(1.47, inference="even"),
+    ):
+        entry = keras.Input((20, 20, 2), batch_size=batch)
+        model = keras.Model(entry, pool_(keras.layers.Conv2D(4, 3)(entry)))
+        expected = model.predict(x, verbose=0)  # Keras exports what was called
+        model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+        session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+        (found,) = session.run(None, {session.get_inputs()[0].name: x})
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

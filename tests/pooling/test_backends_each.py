@@ -229,6 +229,7 @@ def test_a_maximum_commutes_with_a_monotone_activation():
         np.testing.assert_allclose(to_numpy(activate(before(x))), to_numpy(after(activate(x))), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_training_with_dynamic_shapes(mode):
     keras.utils.set_random_seed(0)

@@ -123,6 +123,7 @@ DIALECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_drawn_regions_are_drawn_in_another_runtime(dialect, runtime, tmp_path):

@@ -366,6 +366,7 @@ def test_headings_are_in_order_ids_are_unique_and_links_lead_somewhere(page: Pag
     assert {a["href"] for a in page.all("a")} - {PAPER, OP} <= {f"#{anchor}" for anchor in anchors}
 
 
+@pytest.mark.slow
 def test_the_quick_report_takes_no_longer_than_fourteen_plain_figures(quick: Path, tmp_path: Path) -> None:
     """120 runs and 23 figures: 2.7 s on a quiet machine. A ratio, as machines differ, of the quickest of three."""
     copy = shutil.copytree(quick, tmp_path / "copy")

@@ -141,6 +141,7 @@ def test_arguments_lead_nowhere_in_the_name_of_a_folder(mine):
     assert len(name) < 160
 
 
+@pytest.mark.slow
 def test_a_sweep_over_ones_own_and_the_studys_poolings(train, mine):
     grid = ["--config-dir", "my", "-m", *TINY, "pool=max,lp,dropout", "seed=0"]
     result = train(*grid)

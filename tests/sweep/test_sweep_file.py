@@ -71,6 +71,7 @@ def test_a_rule_that_is_changed_after_the_results_leaves_a_trace(swept, folder):
     assert "Q1: rule changed after 6 runs were known" in swept(finding(margin=0.5))
 
 
+@pytest.mark.slow
 def test_what_is_added_beside_a_rule_is_told_and_no_change_of_it(swept, folder):
     root = folder / "results" / "mine"
     swept(finding())
@@ -113,6 +114,7 @@ def test_a_strangers_sweep_file_has_no_file_elsewhere_read(folder, place):
     assert not Source(place, "0").is_edited()
 
 
+@pytest.mark.slow
 def test_verdicts_are_kept_for_each_data_set(swept, folder):
     (folder / "stripes_of_mine.py").write_text(STRIPES)
     root = folder / "results" / "mine"

@@ -172,6 +172,7 @@ def test_a_run_goes_through(train, folder):
     assert np.isfinite(record.data["metrics"]["test_loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [FMP, replace(FMP, window=None, overlapping=True, regions_per="batch")], ids=str)
 def test_layers_that_are_joined_compute_what_they_compute_apart(pool):
     """Convolution, fused batch norm, FMP and leaky ReLU against the layers of Keras: outputs, all gradients, moving

@@ -51,6 +51,7 @@ def test_a_run_tells_how_many_images_keep_their_class(train, folder, pool):
         assert 0 < metrics[f"{name}_calibration"] <= 1
 
 
+@pytest.mark.slow
 def test_moving_tests_change_nothing_else(train, folder):
     for more in ([], ["consistency_shift=1"]):
         run = train(*TINY, "pool=fmp", "pool.ratio=1.5", *more)

@@ -147,8 +147,8 @@ def test_the_command_in_the_record_repeats_the_run_which_is_skipped(train, folde
     [
         {"kind": "max"},
         {},
-        {"pseudo_random": True, "overlapping": True},
-        {"window": 2, "regions_per": "sample"},
+        pytest.param({"pseudo_random": True, "overlapping": True}, marks=pytest.mark.slow),
+        pytest.param({"window": 2, "regions_per": "sample"}, marks=pytest.mark.slow),
     ],
     ids=["max", "fmp", "pseudorandom overlapping", "fixed windows per sample"],
 )
@@ -178,6 +178,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, kind):
     assert results(record) == whole
 
 
+@pytest.mark.slow
 def test_distorted_images_are_seeded_go_on_bit_for_bit_and_end_before_plain_epochs(tmp_path):
     def made(folder: str, plain: int) -> Settings:
         chosen = settings(tmp_path / folder)
@@ -196,6 +197,7 @@ def test_distorted_images_are_seeded_go_on_bit_for_bit_and_end_before_plain_epoc
     assert "distorted images" in whole.data["label"]
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_tested_and_go_on_bit_for_bit(tmp_path):
     def made(folder: str, average: float) -> Settings:
         chosen = settings(tmp_path / folder)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fracpool.findings import words
 from fracpool.findings.headline import gap, name_of
 from fracpool.findings.rules.part import NOT_RUN, REPRODUCED, Part
-from fracpool.findings.sighting import AHEAD, BEHIND, Sighting, networks
+from fracpool.findings.sighting import AHEAD, BEHIND, LEVEL, OPEN, Sighting, networks
 from fracpool.findings.verdicts import Finding
 
 MOST_ROWS, MOST_SEEN, MOST_FACTS = 9, 2, 3
@@ -64,12 +64,14 @@ def _row(claim: str, found: Sequence[tuple[int, Part]], findings: Sequence[Findi
 
 
 def _detail(word: str, decisive: Sequence[tuple[Sighting, Part]]) -> str:
-    """What stands beside the word: budget and forms of test, and what seeds show that leave it undecided."""
+    """What stands beside the word: budget and forms of test, what seeds show that leave it undecided, and that none of
+    what was claimed is shown."""
     seen, part = decisive[-1]
     forms = " or ".join(dict.fromkeys(s.form for s, _ in decisive))
     scope = f"after {seen.budget}, {forms}"
     if word != words.UNDECIDED:
-        return scope
+        is_none_shown = word == words.SMALLER and all(s.outcome in (LEVEL, OPEN) for s, _ in decisive)
+        return f"{scope}; no difference is shown" if is_none_shown else scope
     shown = f"; it is {seen.outcome}" if seen.outcome in (AHEAD, BEHIND) else ""
     whether = f"whether {part.claimed}, " if shown and part.kind == "comparable" else ""
     return f"at n\u00a0=\u00a0{seen.gap.n} {whether}{scope}{shown}"

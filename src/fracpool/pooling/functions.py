@@ -13,7 +13,7 @@ from fracpool.pooling import arguments
 from fracpool.pooling.axis import Axis, Tensor, windows
 from fracpool.pooling.drawing import draw
 from fracpool.pooling.ops import concrete, long, pool
-from fracpool.pooling.ops.checkpointing import refuse_to_draw_again
+from fracpool.pooling.ops.checkpointing import refuse_unsound_draws
 from fracpool.pooling.ops.runtime import as_constants, unseeded, with_rank
 from fracpool.pooling.ops.windows import Windows
 
@@ -59,7 +59,7 @@ def fractional_max_pool(
     if seed:
         seeds = [int(number) for number in np.random.SeedSequence(abs(seed)).generate_state(2) >> 1]
     else:
-        refuse_to_draw_again()
+        refuse_unsound_draws()
         seeds = [unseeded()] * 2
     axes = [
         Axis(size, ratio, None, overlapping, None, name)

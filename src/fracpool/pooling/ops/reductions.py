@@ -198,8 +198,11 @@ def _beats(value: Tensor, best: Tensor) -> Tensor:
     """Whether a cell beats all before it in its window: it is larger, or the first NaN.
 
     Two comparisons, where "greater, or NaN and not NaN before" takes three. Not `~(value <= best)`: in
-    a compiled reduction that was seen to lose a NaN, as `value > best` does.
+    a compiled reduction that was seen to lose a NaN, as `value > best` does. What PyTorch exports must be that, since
+    onnxruntime does not choose among truth values.
     """
+    if keras.backend.backend() == "torch":
+        return ops.logical_and(ops.logical_not(value <= best), ops.equal(best, best))
     return ops.where(value <= best, False, ops.equal(best, best))
 
 

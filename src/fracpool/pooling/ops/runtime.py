@@ -114,3 +114,12 @@ def exported_elsewhere() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def traced_by_torch() -> bool:
+    """Whether PyTorch keeps what is computed as a graph: for ONNX, by `torch.export` or by `torch.jit.trace`."""
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting() or torch.jit.is_tracing()

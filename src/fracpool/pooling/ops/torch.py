@@ -12,7 +12,9 @@ import torch
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
+from fracpool.pooling.ops import reductions as cells
 from fracpool.pooling.ops import step_by_step as steps
+from fracpool.pooling.ops.runtime import traced_by_torch
 from fracpool.pooling.ops.windows import Regions, Windows
 
 Tensor = Any
@@ -50,6 +52,8 @@ def _differs() -> bool:
 @torch.compiler.disable
 def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
     """The largest value of each window, with first and higher gradients with respect to x."""
+    if traced_by_torch():  # for a runtime that knows plain expressions alone
+        return cells.largest(x, regions, windows)
     if _followed(x):
         return _Pool.apply(x, windows, *regions)[0]
     return steps.largest(x, regions, windows)
@@ -58,6 +62,9 @@ def pool(x: Tensor, regions: Regions, windows: Windows) -> Tensor:
 @torch.compiler.disable
 def pool_with_indices(x: Tensor, regions: Regions, windows: Windows) -> tuple[Tensor, Tensor]:
     """The pool, and where in its map each window's largest value stands: row · width + column, int32."""
+    if traced_by_torch():
+        code = cells.codes(x, regions, windows, "int32")
+        return cells.largest(x, regions, windows), cells.indices(code, regions, windows, x.shape[1:-1])
     forward = _Pool.apply if _followed(x) else _Pool.forward
     values, code = forward(x, windows, *regions)
     return values, steps.indices(code, regions, windows, x.shape[1:-1])
