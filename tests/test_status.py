@@ -153,6 +153,7 @@ def test_it_is_quick_and_needs_neither_tensorflow_nor_pandas(results: Path) -> N
     assert time.monotonic() - began < 5  # 0.4 s on a machine that does nothing else
 
 
+@pytest.mark.slow
 def test_a_sweep_is_seen_from_outside_while_it_runs_and_when_sigterm_has_stopped_it(folder: Path) -> None:
     sweep = [sys.executable, "-m", "fracpool.train", "-m", *TINY, "pool=max", "seed=range(0,4)", "budget.epochs=400"]
     process = subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

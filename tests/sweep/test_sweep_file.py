@@ -92,6 +92,7 @@ def test_what_is_added_beside_a_rule_is_told_and_no_change_of_it(swept, folder):
     assert len(judged["rule_changes"]) == 2
 
 
+@pytest.mark.slow
 def test_the_report_alone_says_that_the_experiment_was_edited(swept, folder):
     swept(finding())
     root, file = folder / "results" / "mine", folder / "my" / "experiment" / "mine.yaml"

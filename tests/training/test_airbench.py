@@ -168,6 +168,7 @@ def test_fields_that_are_off_leave_ids_alone():
     assert len(ids - {usual}) == len(unusual)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit_and_learns(tmp_path):
     """With every part of the recipe, stopped while whitening's bias is still trained. The record holds every form."""
     made = tiny(tmp_path / "whole", pool=FMP, views="flip_shift")

@@ -211,6 +211,7 @@ def test_a_pooling_that_gives_no_map_of_as_many_channels_is_refused(pool_of, nam
         architecture.network(SMALL, pool_of(name), (28, 28, 1), 10)
 
 
+@pytest.mark.slow
 def test_a_run_with_any_weights_is_trained_and_its_cost_shown(pool_of, train, folder):
     (folder / "my" / "pool").mkdir(parents=True)
     for name in ("Weighted", "Composed"):

@@ -256,6 +256,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_only_its_epochs(tmp_path):
     whole = results(execute(settings(tmp_path / "whole")))
     made = settings(tmp_path / "parts")
