@@ -15,6 +15,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -27,6 +28,11 @@ from fracpool import FractionalMaxPooling2D
 BACKEND = keras.backend.backend()
 SHAPES = [(512, 32, 64), (512, 19, 128), (256, 64, 64)]  # batch, side, channels
 QUICK = [(8, 19, 16)]
+FORMS: dict[str, dict[str, Any]] = {
+    "disjoint per batch": {},
+    "overlapping per batch": {"overlapping": True},
+    "2×2 windows per channel": {"window": 2, "regions_per": "channel"},
+}
 RATIO = 2**0.5
 Call = Callable[[], Any]
 
@@ -37,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=100.0, help="begin no further row after these")
     given = parser.parse_args()
     end = time.monotonic() + given.seconds
-    print(f"{BACKEND}, {device()}{', quick: no result' if given.quick else ''}\n")
+    print(f"{BACKEND} {version(BACKEND)}, {device()}{', quick: no result' if given.quick else ''}\n")
     print("| case | dtype | ours ms | 2×2 max pooling ms | peer ms | ours / max | ours GB/s | same bits again |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for row in rows(QUICK if given.quick else SHAPES, 3 if given.quick else 20):
@@ -48,19 +54,24 @@ def main() -> None:
 
 
 def rows(shapes: list[tuple[int, int, int]], turns: int) -> Iterator[list[str]]:
-    forms: dict[str, dict[str, Any]] = {
-        "disjoint per batch": {},
-        "overlapping per batch": {"overlapping": True},
-        "2×2 windows per channel": {"window": 2, "regions_per": "channel"},
-    }
+    """Some of each kind first, so that little time shows every kind: one shape in both types, then networks."""
+    yield from _pools_alone(shapes[0], turns)
+    yield from _networks(shapes[0][0], turns)
+    for shape in shapes[1:]:
+        yield from _pools_alone(shape, turns)
+
+
+def _pools_alone(shape: tuple[int, int, int], turns: int) -> Iterator[list[str]]:
+    batch, side, channels = shape
     for dtype in ("float32", "bfloat16"):
-        for batch, side, channels in shapes:
-            for words, form in forms.items():
-                layer = FractionalMaxPooling2D(RATIO, seed=1, data_format="channels_last", **form)
-                case = f"{batch}×{side}×{side}×{channels}, {words}"
-                yield [case, dtype, *_pool_alone(layer, (batch, side, side, channels), dtype, turns)]
+        for words, form in FORMS.items():
+            layer = FractionalMaxPooling2D(RATIO, seed=1, data_format="channels_last", **form)
+            case = f"{batch}×{side}×{side}×{channels}, {words}"
+            yield [case, dtype, *_pool_alone(layer, (batch, side, side, channels), dtype, turns)]
+
+
+def _networks(batch: int, turns: int) -> Iterator[list[str]]:
     for policy in ("float32", "mixed_bfloat16"):
-        batch = shapes[0][0]
         calls = {name: _training_step(name, batch, policy) for name in ("ours", "max")}
         times = in_turns(calls, turns)
         share = f"{times['ours'] / times['max']:.2f}"
