@@ -19,7 +19,9 @@ from fracpool.findings.verdicts import judge
 from fracpool.report.figures import draw_all, style
 from fracpool.table.results import read
 
+REFERENCE = Path(__file__).parents[2] / "results/reference"
 SLACK = 1.5  # pixels of 100 to the inch
+GAP = 2  # pixels between words on a line, without which they read as one
 
 
 def boxes(canvas: Canvas, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Bbox]]:
@@ -41,7 +43,7 @@ def boxes(canvas: Canvas, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Bb
 def overlap(a: Bbox, b: Bbox) -> bool:
     width = min(a.x1, b.x1) - max(a.x0, b.x0)
     height = min(a.y1, b.y1) - max(a.y0, b.y0)
-    return width > SLACK and height > 2 * SLACK
+    return width > -GAP and height > 2 * SLACK
 
 
 def faults(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -72,6 +74,11 @@ def _holds(edge: Bbox, box: Bbox) -> bool:
 
 def test_texts_of_the_quick_profile_are_whole(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert faults(quick, monkeypatch) == []
+
+
+@pytest.mark.slow
+def test_texts_of_the_reference_study_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faults(REFERENCE, monkeypatch) == []
 
 
 def truth(config: Any, rng: np.random.Generator) -> dict[str, Any]:

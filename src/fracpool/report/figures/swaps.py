@@ -16,7 +16,8 @@ from fracpool.report.figures.style import GREY, INK, MOST_ROWS, MUTED, PALETTE, 
 
 LABEL = 52  # characters
 LINEAR = 0.3  # points
-TICKS = (-100, -30, -10, -3, -1, -0.3, 0, 0.3, 1, 3, 10, 30, 100)
+TICKS = (-100, -10, -1, 0, 1, 10, 100)
+MORE_TICKS = (*TICKS, -3, -0.3, 0.3, 3)  # where they have room, up to 20 points
 
 
 def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast], sides: Sides) -> Figure:
@@ -45,7 +46,7 @@ def swap_figure(swaps: Sequence[Contrast], averaged: Sequence[Contrast], sides: 
     axes.grid(axis="y", visible=False)
     low, high = axes.get_xlim()
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.5)  # one run's gap is fifty times another's
-    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_locator(FixedLocator(MORE_TICKS if max(-low, high) < 20 else TICKS))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(style.signed))
     axes.tick_params(axis="x", labelsize=8.5)
