@@ -52,12 +52,13 @@ def test_evaluating_does_not_change_the_training(kind):
 
 
 @only_tensorflow
-@pytest.mark.parametrize("layer", [FractionalMaxPooling2D, FractionalAveragePooling2D])
-@pytest.mark.parametrize("options", [{}, {"pseudo_random": True, "window": 2, "regions_per": "channel"}], ids=str)
-def test_a_seed_draws_the_same_compiled_by_xla(layer, options):
+@pytest.mark.parametrize("kind", [*DRAWING, "windows per channel"])
+def test_a_seed_draws_the_same_compiled_by_xla(kind):
     import tensorflow as tf
 
-    plain, other = (layer(1.4, seed=1, **options) for _ in range(2))
+    per_channel = {"pseudo_random": True, "window": 2, "regions_per": "channel"}
+    make = DRAWING.get(kind, lambda: FractionalAveragePooling2D(1.4, seed=1, **per_channel))
+    plain, other = make(), make()
     compiled = tf.function(other, jit_compile=True)
     for training in (True, False):
         outputs = [plain(values(), training=training).numpy() for _ in range(3)]

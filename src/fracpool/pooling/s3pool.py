@@ -10,6 +10,7 @@ from keras import ops
 
 from fracpool.pooling import arguments
 from fracpool.pooling.linear_maps import along_both
+from fracpool.pooling.ops.runtime import uniform
 from fracpool.pooling.stream import Stream
 from fracpool.pooling.window_pooling import SampledPooling, Tensor
 
@@ -95,7 +96,7 @@ class S3Pooling2D(SampledPooling):
 
     def _choice(self, strips: int, cells: int, first: int, stream: Stream) -> Tensor:
         """Places, in order, of cells // strides different cells in each of the strips; int32 (…,)."""
-        order = ops.argsort(keras.random.uniform((strips, cells), seed=stream), axis=-1)
+        order = ops.argsort(uniform((strips, cells), stream), axis=-1)
         kept = ops.cast(ops.sort(order[:, : cells // self.strides], axis=-1), "int32")
         return ops.reshape(kept + first + cells * ops.arange(strips, dtype="int32")[:, None], (-1,))
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from fracpool.pooling.ops import compiled
+from fracpool.pooling.ops.runtime import uniform
 from fracpool.pooling.window_pooling import SampledPooling, Tensor, cells_of_windows
 
 ALMOST_ONE = 1 - 2**-20  # a draw below it stays below its total when rounded
@@ -60,7 +61,7 @@ class StochasticPooling2D(SampledPooling):
             return _weighted_sum(x, *form)
         count, height, width, channels = ops.shape(x)
         shape = (count, self._out(height), self._out(width), channels)
-        chance = keras.random.uniform(shape, dtype="float32", seed=self.stream(training))
+        chance = uniform(shape, self.stream(training))
         return _draw(x, chance * ALMOST_ONE, *form)
 
 
