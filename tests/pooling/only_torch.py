@@ -13,6 +13,7 @@ import fracpool
 from fracpool import FractionalMaxPooling2D, regions
 from fracpool.pooling.ops import reductions, step_by_step, windows
 from fracpool.pooling.ops.torch import pool, pool_with_indices
+from fracpool.pooling.stochastic import StochasticPooling2D
 
 ROWS, COLS = np.array([0, 2, 3, 5, 7]), np.array([0, 1, 3, 4, 6])
 
@@ -265,10 +266,27 @@ def test_what_pytorch_traces_gives_the_same_and_for_other_images(more, how):
             assert equal(mine, its)
 
 
+def unpooled(x):
+    indices = torch.arange(2 * 3).reshape(1, 2, 3, 1).expand(*x[:, :2, :3].shape)
+    return fracpool.max_unpool_regions(x[:, :2, :3], indices, tuple(x.shape[1:3]))
+
+
 @pytest.mark.parametrize("how", TRACES)
-def test_a_draw_that_a_trace_would_keep_is_one_line(how):
-    drop_in = keras.layers.Lambda(lambda x: fracpool.fractional_max_pool(x, 1.47)[0])
-    for layer in (FractionalMaxPooling2D(1.47), drop_in):
+@pytest.mark.parametrize("function", [lambda x: fracpool.max_pool_regions(x, ROWS, COLS, overlapping=True), unpooled])
+def test_given_regions_and_unpooling_are_traced(function, how):
+    x = normal(3, 7, 6, 2)
+    layer = keras.layers.Lambda(function)
+    traced = TRACES[how](layer, x)
+    for images in (x, x.flip(0)):
+        assert torch.equal(layer(images), traced(images))
+
+
+@pytest.mark.parametrize("how", TRACES)
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_draw_that_a_trace_would_keep_is_one_line(seed, how):
+    drop_in = keras.layers.Lambda(lambda x: fracpool.fractional_max_pool(x, 1.47, seed=seed)[0])
+    other = StochasticPooling2D(sample_at_test=True, seed=seed)
+    for layer in (FractionalMaxPooling2D(1.47, seed=seed), drop_in, other):
         with pytest.raises(ValueError, match=r"a pool that draws: must not be.*inference='even'"):
             TRACES[how](layer, normal(3, 11, 9, 2))
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from fracpool.pooling import arguments
-from fracpool.pooling.ops.runtime import checked, traced_by_torch
+from fracpool.pooling.ops.runtime import as_number, checked
 from fracpool.pooling.ops.windows import Windows
 from fracpool.pooling.sizes import output_size
 
@@ -20,8 +20,7 @@ Tensor = Any
 class Axis:
     """One spatial axis of a pool: its sizes, and what they say about the windows.
 
-    A size that is only known when the program runs is checked then. Where PyTorch traces, it makes tensors of sizes
-    that it knows: they are numbers again here, and its graph is one for maps of this size.
+    A size that is only known when the program runs is checked then.
 
     Attributes:
         size, out: Cells before and after; scalar tensors where the input's shape is dynamic.
@@ -37,7 +36,7 @@ class Axis:
         width: int | None,
         name: str,
     ) -> None:
-        size = int(size) if size is not None and traced_by_torch() else size
+        size = as_number(size)
         self.size, self.ratio = size, ratio
         if isinstance(size, int) and size < 1:
             raise ValueError(f"the input has {name} {size}: must be at least 1")

@@ -13,8 +13,8 @@ from fracpool.pooling import arguments
 from fracpool.pooling.axis import Axis, Tensor, windows
 from fracpool.pooling.drawing import draw
 from fracpool.pooling.ops import concrete, long, pool
-from fracpool.pooling.ops.checkpointing import refuse_unsound_draws
-from fracpool.pooling.ops.runtime import as_constants, unseeded, with_rank
+from fracpool.pooling.ops.checkpointing import refuse_to_draw_again
+from fracpool.pooling.ops.runtime import as_constants, as_number, unseeded, with_rank
 from fracpool.pooling.ops.windows import Windows
 
 
@@ -59,7 +59,7 @@ def fractional_max_pool(
     if seed:
         seeds = [int(number) for number in np.random.SeedSequence(abs(seed)).generate_state(2) >> 1]
     else:
-        refuse_unsound_draws()
+        refuse_to_draw_again()
         seeds = [unseeded()] * 2
     axes = [
         Axis(size, ratio, None, overlapping, None, name)
@@ -124,7 +124,7 @@ def _given(
     shape, dtype = (given.shape, given.dtype) if known is None else (known.shape, known.dtype)
     least = 2 if window is None else 1
     arguments.boundaries_form(name, tuple(shape), keras.backend.standardize_dtype(dtype), value.shape, least)
-    size = value.shape[axis]
+    size = as_number(value.shape[axis])
     if window is not None and size is not None and window > size:
         raise ValueError(f"window={window}: must be from 1 to the input's {arguments.AXES[2][axis - 1]}, {size}")
     if known is None or size is None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from fracpool.pooling.ops.checkpointing import refuse_unsound_draws
+from fracpool.pooling.ops.checkpointing import refuse_to_draw_again
 from fracpool.pooling.ops.runtime import replica
 
 NEXT_REPLICA = 0x9E3779B1  # 2³² / golden ratio: seeds that are far apart for a few thousand replicas
@@ -24,7 +24,7 @@ class Stream(keras.random.SeedGenerator):
     """
 
     def next(self, ordered: bool = True) -> Any:
-        refuse_unsound_draws()
+        refuse_to_draw_again()
         seed, number = super().next(ordered), replica()
         return seed if isinstance(number, int) and number == 0 else _apart(seed, number)
 

@@ -10,6 +10,7 @@ from keras import ops
 from fracpool.pooling import arguments
 from fracpool.pooling.axis import Tensor
 from fracpool.pooling.ops import concrete
+from fracpool.pooling.ops.runtime import as_number
 
 
 def max_unpool_regions(value: Tensor, indices: Tensor, output_shape: Sequence[int]) -> Tensor:
@@ -34,7 +35,7 @@ def max_unpool_regions(value: Tensor, indices: Tensor, output_shape: Sequence[in
         raise ValueError(f"value has shape {tuple(value.shape)}: must be of rank 3, 4 or 5, (batch, …, channels)")
     arguments.batch(value, "value", arguments.AXES[rank])
     arguments.indices_form(indices, value)
-    sizes = arguments.unpooled_sizes(output_shape, value)
+    sizes = arguments.unpooled_sizes([as_number(size) for size in output_shape], value)
     arguments.indices_within(concrete(indices), math.prod(sizes))
     count, channels = ops.shape(value)[0], ops.shape(value)[-1]
     cells = math.prod(sizes)

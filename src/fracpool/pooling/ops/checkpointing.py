@@ -1,4 +1,4 @@
-"""Where a draw would be silently wrong: in a pass that gradient checkpointing repeats, and in a graph of PyTorch's."""
+"""Gradient checkpointing: a forward pass that the backward pass repeats must not draw anew."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import inspect
 
 import keras
 
-from fracpool.pooling.ops.runtime import traced_by_torch
 
-
-def refuse_unsound_draws() -> None:
+def refuse_to_draw_again() -> None:
     """Called where something is about to be drawn. On TensorFlow the calls of a `tf.function` that draws are seen too.
 
     Raises:
         ValueError: gradient checkpointing repeats the pass, at this call or at a later one of the `tf.function`. The
-            repeat would draw anew, and the gradient would be that of other regions than those of the output. Or PyTorch
-            traces the pass, whose graph would keep the one draw for all of its calls.
+            repeat would draw anew, and the gradient would be that of other regions than those of the output.
     """
-    if traced_by_torch():
-        raise ValueError(
-            "PyTorch exports or traces a pool that draws: must not be, since its graph would keep one draw for all "
-            "calls; set inference='even', or export from the TensorFlow backend"
-        )
     if _repeats_a_pass():
         raise ValueError(
             "gradient checkpointing repeats a pool that draws: must not be, since the repeat would draw anew and the "
@@ -80,5 +72,5 @@ def _watch_calls() -> None:
 
 def _called() -> tuple[()]:
     """Looks at a call of a traced function that draws, which may be part of another that is being traced."""
-    refuse_unsound_draws()
+    refuse_to_draw_again()
     return ()

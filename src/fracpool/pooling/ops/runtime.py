@@ -80,7 +80,16 @@ def uniform(shape: Sequence[Any], seed: Any) -> Any:
 
     ONNX and LiteRT have no streams: a graph that is traced for them draws from a generator of its runtime, which starts
     as `keras.utils.set_random_seed` governs, the same whenever the model is loaded.
+
+    Raises:
+        ValueError: PyTorch traces. Its graph keeps the state of no stream: it would draw the same at each call, or
+            others than the seed's.
     """
+    if traced_by_torch():
+        raise ValueError(
+            "PyTorch exports or traces a pool that draws: must not be, since its graph keeps no stream; set "
+            "inference='even' (max_pool_regions in place of the drop-in), or export from the TensorFlow backend"
+        )
     if keras.backend.backend() != "tensorflow":
         return keras.random.uniform(shape, dtype="float32", seed=seed)
     import tensorflow as tf
@@ -123,3 +132,10 @@ def traced_by_torch() -> bool:
     import torch
 
     return torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
+def as_number(size: Any) -> Any:
+    """A size of a map. Where PyTorch traces, it makes tensors of sizes that it knows: they are numbers again, and its
+    graph is one for maps of these sizes.
+    """
+    return int(size) if size is not None and traced_by_torch() else size

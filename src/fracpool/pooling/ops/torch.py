@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch._C import _functorch as functorch
+from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
 
 from fracpool.pooling.ops import reductions as cells
@@ -173,12 +174,12 @@ class _Pick(_OverImages):
 
 
 def concrete(value: Any) -> np.ndarray | None:
-    """The values of an array-like, or None where `vmap` gives each of its calls others."""
+    """The values of an array-like, or None where `vmap` gives each of its calls others or `torch.export` has none."""
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)
     while functorch.is_gradtrackingtensor(value):
         value = functorch.get_unwrapped(value)
-    return None if functorch.is_batchedtensor(value) else value.detach().cpu().numpy()
+    return None if functorch.is_batchedtensor(value) or isinstance(value, FakeTensor) else value.detach().cpu().numpy()
 
 
 def long(values: Tensor) -> Tensor:
