@@ -110,7 +110,7 @@ assert pool(images).shape == (8, 19, 19, 3)
 model = keras.Sequential([keras.layers.Conv2D(4, 3), pool, keras.layers.Flatten(), keras.layers.Dense(2)])
 model.compile("adam", "mse")
 history = model.fit(images, keras.ops.zeros((8, 2)), epochs=30, verbose=0).history["loss"]
-assert min(history[-10:]) < history[0]  # each epoch has regions of its own
+assert history[-1] < history[0]
 model.save("model.keras")
 assert keras.saving.load_model("model.keras").count_params() == model.count_params()
 assert fracpool.geometry.output_size(28, 1.47) == 19

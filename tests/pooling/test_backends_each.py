@@ -411,3 +411,19 @@ class KerasLayerTest(TestCase):
                 supports_masking=False,
                 assert_built_after_instantiation=True,
             )
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX; TensorFlow's exports are in test_export.py")
+@pytest.mark.parametrize("inference", ["even", "drawn"])
+def test_a_saved_model_goes_on_as_the_layer_does(inference, tmp_path):
+    tf = pytest.importorskip("tensorflow", reason="loads SavedModels")
+    x = np.random.default_rng(0).normal(size=(3, 20, 20, 2)).astype("float32")
+    entry = keras.Input((20, 20, 2))
+    layer = FractionalMaxPooling2D(1.47, inference=inference, seed=1)
+    model = keras.Model(entry, layer(keras.layers.Conv2D(4, 3)(entry)))
+    model.export(tmp_path / "model", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    first, second = (loaded.serve(x).numpy() for _ in range(2))
+    assert np.array_equal(first, second) == (inference == "even")
+    np.testing.assert_allclose(first, model.predict(x, verbose=0), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(second, model.predict(x, verbose=0), rtol=0, atol=1e-6)

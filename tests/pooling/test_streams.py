@@ -22,6 +22,11 @@ DRAWING = {
     "stochastic": lambda: StochasticPooling2D(sample_at_test=True, seed=1),
     "s3pool": lambda: S3Pooling2D(sample_at_test=True, seed=1),
 }
+WINDOWS = {"pseudo_random": True, "window": 2, "regions_per": "channel"}
+PER_CHANNEL = {
+    "max per channel": lambda: FractionalMaxPooling2D(1.4, seed=1, **WINDOWS),
+    "average per channel": lambda: FractionalAveragePooling2D(1.4, seed=1, **WINDOWS),
+}
 
 
 def values(shape=(4, 12, 12, 2), seed=0):
@@ -52,13 +57,11 @@ def test_evaluating_does_not_change_the_training(kind):
 
 
 @only_tensorflow
-@pytest.mark.parametrize("kind", [*DRAWING, "windows per channel"])
+@pytest.mark.parametrize("kind", DRAWING | PER_CHANNEL)
 def test_a_seed_draws_the_same_compiled_by_xla(kind):
     import tensorflow as tf
 
-    per_channel = {"pseudo_random": True, "window": 2, "regions_per": "channel"}
-    make = DRAWING.get(kind, lambda: FractionalAveragePooling2D(1.4, seed=1, **per_channel))
-    plain, other = make(), make()
+    plain, other = ((DRAWING | PER_CHANNEL)[kind]() for _ in range(2))
     compiled = tf.function(other, jit_compile=True)
     for training in (True, False):
         outputs = [plain(values(), training=training).numpy() for _ in range(3)]

@@ -64,8 +64,9 @@ def _row(claim: str, found: Sequence[tuple[int, Part]], findings: Sequence[Findi
 
 
 def _detail(word: str, decisive: Sequence[tuple[Sighting, Part]]) -> str:
-    """What stands beside the word: budget and forms of test, what seeds show that leave it undecided, and that none of
-    what was claimed is shown."""
+    """What stands beside the word: budget and forms of test; what seeds show that leave it undecided; whether less than
+    was claimed is nothing that seeds show.
+    """
     seen, part = decisive[-1]
     forms = " or ".join(dict.fromkeys(s.form for s, _ in decisive))
     scope = f"after {seen.budget}, {forms}"

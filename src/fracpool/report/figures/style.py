@@ -174,7 +174,8 @@ def budget_axes(shown: Sequence[Axes]) -> None:
     for axes in shown:
         axes.set_xscale("log")
     low, high = shown[0].get_xlim()  # shared by all
-    subs = next((subs for widest, subs in ((50, (1, 2, 5)), (200, (1, 3))) if high < widest * low), (1,))
+    span = high / low
+    subs = (1, 2, 5) if span < 50 else (1, 3) if span < 200 else (1,)
     for axes in shown:
         axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_minor_locator(NullLocator())
