@@ -104,6 +104,8 @@ WRONG = [
     ("model.distort=true", ["model.centre=False", "true with model.distort"]),
     ("budget.plain_epochs=11", ["budget.plain_epochs=11", "budget.epochs=10"]),
     ("budget.plain_epochs=2", ["budget.plain_epochs=2", "model.distort"]),
+    ("budget.test_every=0", ["budget.test_every=0", "from 1"]),
+    ("budget.test_every=11", ["budget.test_every=11", "budget.epochs=10"]),
     ("pool.match=average", ["pool.match=average", "null, or max"]),
     ("pool=max pool.match=max", ["pool.match=max", "pool=fmp"]),
     ("dataset=mnist5k pool.match=max model.conv_layers=5", ["pool.match=max", "1×1", "too small"]),

@@ -65,7 +65,8 @@ WRONG = [
     (finding(a={"pool.kind": "fmp", "model.conv_layers": 4}), ["parts[0].a", "model.conv_layers=4"]),
     (finding(a={"pool.kind": ["fmp", "max"], **TWO}), ["parts[0].a", "2 networks", "pool.kind"]),
     (finding(at=77), ["parts[0].at=77", "budget.epochs=10"]),
-    (finding(at=[1, 77]), ["parts[0].at=77", "budget.epochs=10"]),
+    (finding(at=[2, 77]), ["parts[0].at=77", "budget.epochs=10"]),
+    (finding(at=3), ["parts[0].at=3", "budget.test_every=2"]),
     (finding(at="start"), ["parts[0].at=start", "an epoch from 1, end"]),
     (finding(metric="accuracy"), ["parts[0].metric=accuracy", "averaged_accuracy"]),
     (finding(metric="averaged_accuracy", at=1), ["parts[0].metric=averaged_accuracy", "before the end"]),
@@ -78,7 +79,9 @@ WRONG = [
 
 
 NETWORKS = [
-    {"pool.kind": kind, "model.conv_layers": depth, "budget.epochs": 10} for kind in ("max", "fmp") for depth in (2, 3)
+    {"pool.kind": kind, "model.conv_layers": depth, "budget.epochs": 10, "budget.test_every": 2}
+    for kind in ("max", "fmp")
+    for depth in (2, 3)
 ]
 
 

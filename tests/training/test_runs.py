@@ -1,6 +1,7 @@
 """Whole runs on a few real digits: what the record holds, repeating, resuming, failing."""
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -195,6 +196,23 @@ def test_distorted_images_are_seeded_go_on_bit_for_bit_and_end_before_plain_epoc
     assert losses[0][:2] == losses[1][:2]
     assert losses[0][2] != losses[1][2]
     assert "distorted images" in whole.data["label"]
+
+
+def test_only_the_epochs_that_test_every_names_and_the_last_end_with_a_test(tmp_path):
+    def made(folder: str, test_every: int) -> Settings:
+        chosen = settings(tmp_path / folder)
+        chosen.budget.epochs, chosen.budget.test_every = 5, test_every
+        return chosen
+
+    each, rare = execute(made("each", 1)), execute(made("rare", 2))
+    assert [math.isnan(row["test_accuracy"]) for row in rare.history()] == [True, False, True, False, False]
+    for row, same in zip(rare.history(), each.history(), strict=True):  # what is tested does not change the training
+        assert row["train_loss"] == same["train_loss"]
+        assert math.isnan(row["test_accuracy"]) or row["test_accuracy"] == same["test_accuracy"]
+    assert rare.data["metrics"] == each.data["metrics"]
+    with pytest.raises(KeyboardInterrupt):
+        execute(made("parts", 2), StopAfter(3))
+    assert str(results(execute(made("parts", 2)))) == str(results(rare))  # as text, in which NaN is NaN
 
 
 @pytest.mark.slow

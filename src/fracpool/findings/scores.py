@@ -113,7 +113,7 @@ def predicted(
 
 
 def histories(results: Results, experiment: Experiment, variant: Variant) -> dict[int, list[tuple[float, float]]]:
-    """By seed, of the completed runs: (training images seen, test accuracy) after each epoch."""
+    """By seed, of the completed runs: (training images seen, test accuracy) after each epoch, or NaN if untested."""
     found: dict[int, list[tuple[float, float]]] = {}
     for record in results.records_of(experiment, variant):
         if record.status == "completed":

@@ -69,17 +69,18 @@ def _unusual(record: Record) -> list[str]:
 def _curve(record: Record) -> dict[str, Any] | None:
     """The learning curve in a drawing of 100 × 24: the error, logarithmic from 90 % (below) to 0.5 % (above)."""
     try:
-        values = [row["test_accuracy"] for row in record.history()]
+        rows = [(row["epoch"], row["test_accuracy"]) for row in record.history()]
     except RecordError:
         return None
-    values = [value for value in values if 0 <= value <= 1][:2000]
-    if not values:
+    tested = [(epoch, value) for epoch, value in rows if 0 <= value <= 1][:2000]
+    if not tested:
         return None
-    errors = np.clip(1 - np.array(values), 0.005, 0.9)
+    seen, values = np.array(tested).T
+    errors = np.clip(1 - values, 0.005, 0.9)
     heights = 22 - 20 * np.log(0.9 / errors) / np.log(0.9 / 0.005)
-    across = np.linspace(2, 98, len(values))
+    across = np.clip(2 + 96 * (seen - seen[0]) / max(seen[-1] - seen[0], 1), 2, 98)
     points = [f"{x:.1f},{y:.1f}" for x, y in zip(across, heights, strict=True)]
-    words = f"test accuracy after one epoch, {100 * values[0]:.1f} %"
+    words = f"test accuracy after {'one epoch' if seen[0] == 1 else f'{seen[0]:.0f} epochs'}, {100 * values[0]:.1f} %"
     if len(points) > 1:
-        words = f"test accuracy over {len(values)} epochs, from {100 * values[0]:.1f} to {100 * values[-1]:.1f} %"
+        words = f"test accuracy over {seen[-1]:.0f} epochs, from {100 * values[0]:.1f} to {100 * values[-1]:.1f} %"
     return {"points": " ".join(points * 2 if len(points) == 1 else points), "one": len(points) == 1, "words": words}

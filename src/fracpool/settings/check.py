@@ -168,6 +168,8 @@ def check(settings: Settings) -> None:
     plain, allowed = budget.plain_epochs, f"a whole number from 0 to budget.epochs={budget.epochs}"
     require(0 <= plain <= budget.epochs, "budget.plain_epochs", plain, allowed)
     require(model.distort or not plain, "budget.plain_epochs", plain, "0 without model.distort")
+    between, allowed = budget.test_every, f"a whole number of epochs from 1 to budget.epochs={budget.epochs}"
+    require(1 <= between <= budget.epochs, "budget.test_every", between, allowed)
     if budget.train_examples is not None:
         require(budget.train_examples >= 1, "budget.train_examples", budget.train_examples, "null or ≥ 1")
         _check_warm_up(optimizer.warm_up, budget, budget.train_examples)

@@ -80,6 +80,7 @@ class BudgetSettings:
     train_examples: int | None = None  # None: the whole training set
     batch_size: int = 100
     plain_epochs: int = 0  # the last ones, without model.distort
+    test_every: int = 1  # epochs from one test to the next; the last epoch always ends with one
 
 
 @dataclass

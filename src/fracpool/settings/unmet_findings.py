@@ -61,11 +61,22 @@ class _Sweep:
             if key in part and found:
                 yield from self._tasks(part, key, name)
         for at in times(part) if part["kind"] != "final_size" else ():
-            epochs = [settings.get("budget.epochs") for settings in found]
-            fewest = min((e for e in epochs if isinstance(e, int)), default=None)
-            if at != "end" and fewest is not None and at > fewest:
-                line = f"{name}.at={at}: must be at most budget.epochs={fewest}, with which its networks are trained"
-                yield Unmet(line, frozenset({"budget.epochs"}))
+            yield from self._untested(at, found, f"{name}.at={at}")
+
+    def _untested(self, at: int | str, found: Sequence[Flat], name: str) -> Iterator[Unmet]:
+        lengths = [(settings.get("budget.epochs"), settings.get("budget.test_every", 1)) for settings in found]
+        known = [(epochs, between) for epochs, between in lengths if isinstance(epochs, int)]
+        if at == "end" or not known:
+            return
+        fewest = min(epochs for epochs, _ in known)
+        if int(at) > fewest:
+            line = f"{name}: must be at most budget.epochs={fewest}, with which its networks are trained"
+            yield Unmet(line, frozenset({"budget.epochs"}))
+        for epochs, between in known:
+            if int(at) % between and at != epochs:
+                line = f"{name}: must be a multiple of budget.test_every={between}, after which its networks are tested"
+                yield Unmet(line, frozenset({"budget.test_every", "budget.epochs"}))
+                return
 
     def _none(self, selector: Mapping[str, Any], name: str) -> Iterator[Unmet]:
         for key in selector:

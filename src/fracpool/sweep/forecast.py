@@ -46,22 +46,21 @@ def _measured(record: Record, processor: str) -> Measured | None:
     data = record.data
     try:
         config, machine, sizes = data["config"], data["environment"], data["data"]
-        counts = (
-            sum(layer["macs"] or 0 for layer in data["geometry"]["layers"]),  # a layer of one's own may not tell them
-            sizes["train_examples"],
-            sizes["test_examples"],
-            config["budget"]["epochs"],
-            data["metrics"].get("repeats", 1),
-        )
+        macs = sum(layer["macs"] or 0 for layer in data["geometry"]["layers"])  # a layer of one's own may not tell them
+        examples, tested = sizes["train_examples"], sizes["test_examples"]
+        epochs, between = config["budget"]["epochs"], config["budget"].get("test_every", 1)
+        passes = data["metrics"].get("repeats", 1)
         pool, threads, backend = config["pool"]["kind"], machine["threads"], machine.get("backend", "tensorflow")
     except (KeyError, TypeError, AttributeError):
         return None
-    whole = all(isinstance(number, int) and number > 0 for number in (*counts, threads))
+    counts = (macs, examples, tested, epochs, between, passes, threads)
+    whole = all(isinstance(number, int) and number > 0 for number in counts)
     if not whole or (machine.get("cpu"), backend) != (processor, environment.backend()):
         return None
     seconds = sum((data.get("timings") or {}).get(part) or 0.0 for part in PARTS)
-    macs, examples, _, epochs, _ = counts
-    return Measured(str(pool), threads, macs, examples * epochs, planned_run.work(*counts), seconds)
+    tests = passes + planned_run.tests_while_training(epochs, between)
+    done = planned_run.work(macs, examples * epochs, tested * tests)
+    return Measured(str(pool), threads, macs, examples * epochs, done, seconds)
 
 
 @dataclass(frozen=True)

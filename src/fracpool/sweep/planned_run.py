@@ -42,7 +42,8 @@ class PlannedRun:
         settings, known = self.settings, datasets.describe(self.settings.dataset)
         repeats, _ = test_passes(settings)
         passes = repeats + test_views(settings)
-        return work(self.network.counted_macs, self.examples, known.test_examples, settings.budget.epochs, passes)
+        tests = passes + tests_while_training(settings.budget.epochs, settings.budget.test_every)
+        return work(self.network.counted_macs, self.examples * settings.budget.epochs, known.test_examples * tests)
 
     @property
     def examples(self) -> int:
@@ -67,9 +68,14 @@ class PlannedRun:
         return None if again else record
 
 
-def work(macs: int, train_examples: int, test_examples: int, epochs: int, repeats: int) -> float:
-    """Multiply-accumulates of a run: a step of training costs three passes forward, and each epoch ends with a test."""
-    return float(macs) * (3 * train_examples * epochs + test_examples * (epochs + repeats))
+def tests_while_training(epochs: int, test_every: int) -> int:
+    """The last epoch always ends with a test."""
+    return -(-epochs // test_every)
+
+
+def work(macs: int, trained_on: int, tested_on: int) -> float:
+    """Multiply-accumulates of training and testing on so many images: a step of training costs three passes forward."""
+    return float(macs) * (3 * trained_on + tested_on)
 
 
 def plan(settings: Settings) -> PlannedRun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -176,7 +177,8 @@ def _title(label: str, seed: int) -> str:
 
 
 def _state(epoch: int, epochs: int, accuracy: float | None) -> str:
-    return f"epoch {epoch}/{epochs}" + ("" if accuracy is None else f" · {accuracy:.4f}")
+    known = accuracy is not None and not math.isnan(accuracy)  # NaN: not tested after this epoch
+    return f"epoch {epoch}/{epochs}" + (f" · {accuracy:.4f}" if known else "")
 
 
 _SILENT = RunReporter()

@@ -66,6 +66,7 @@ TOLD: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("optimizer.learning_rate", BUDGET, lambda value: f"rate {value}"),
     ("optimizer.average", BUDGET, lambda _: "averaged weights"),
     ("budget.batch_size", BUDGET, lambda value: f"batches of {value}"),
+    ("budget.test_every", BUDGET, lambda value: f"tested every {value} epochs"),
     ("precision", BUDGET, lambda value: {"mixed_bfloat16": "bfloat16"}.get(value, value)),
 )
 ALWAYS = ("dataset.name", "budget.epochs")  # which no value of is usual

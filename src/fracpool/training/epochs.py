@@ -73,7 +73,8 @@ def train(
 
 
 class EpochWatch(keras.callbacks.Callback):
-    """At each epoch's end: tests the model, keeps a row of history and a checkpoint; stops at a bad loss."""
+    """At each epoch's end: tests the model where its budget asks for it, keeps a row of history, which has NaN where it
+    was not tested, and a checkpoint; stops at a bad loss."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class EpochWatch(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.program, self.history, self.save, self.reporter = program, history, save, reporter
-        self.seed, self.examples = settings.seed, program.examples
+        self.seed, self.examples, self.budget = settings.seed, program.examples, settings.budget
         self.steps = -(-self.examples // settings.budget.batch_size)
         self.began = 0.0
         self.probabilities: np.ndarray | None = None
@@ -97,7 +98,8 @@ class EpochWatch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.epoch_ended(epoch, time.perf_counter() - self.began, logs["loss"], logs["accuracy"])
         row = self.history[-1]
-        logs |= {"val_loss": row["test_loss"], "val_accuracy": row["test_accuracy"]}  # for callbacks that come after
+        if self._is_tested(row["epoch"]):  # for callbacks that come after
+            logs |= {"val_loss": row["test_loss"], "val_accuracy": row["test_accuracy"]}
 
     def epoch_ended(self, epoch: int, seconds: float, loss: float, accuracy: float) -> None:
         """`epoch` is counted from 0; loss and accuracy are means over its training images."""
@@ -115,11 +117,19 @@ class EpochWatch(keras.callbacks.Callback):
         self.history.append(row)
         if not np.isfinite(row["train_loss"]):
             raise Diverged(f"the training loss was {row['train_loss']} in epoch {done}")
+        if self._is_tested(done):
+            row["test_loss"], row["test_accuracy"] = self._test(done)
+        self.save()
+        self.reporter.epoch_done(row)
+
+    def _is_tested(self, done: float) -> bool:
+        return done % self.budget.test_every == 0 or done == self.budget.epochs
+
+    def _test(self, done: int) -> tuple[float, float]:
+        """Loss and accuracy of one test pass after so many epochs."""
         began = time.perf_counter()
         tested, arrays = self.program.tested, self.program.arrays
         with averaged(self.program.model), test_streams(tested, self.seed, done):
             self.probabilities = test_pass(tested, arrays.test_images)
         self.test_seconds += time.perf_counter() - began
-        row["test_loss"], row["test_accuracy"] = score(self.probabilities, arrays.test_labels)
-        self.save()
-        self.reporter.epoch_done(row)
+        return score(self.probabilities, arrays.test_labels)

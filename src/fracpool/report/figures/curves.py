@@ -130,12 +130,13 @@ def _line(axes: Axes, curve: Curve, look: Look) -> None:
 
 
 def _learning_curve(results: Results, experiment: Experiment, variant: Variant) -> Curve:
-    """(training images seen, accuracy over seeds) after every epoch that all completed runs have."""
-    points: list[tuple[float, Estimate]] = []
-    for rows in evenly(list(zip(*histories(results, experiment, variant).values(), strict=False))):
+    """(training images seen, accuracy over seeds) after every epoch that all completed runs have, if it was tested."""
+    epochs = []
+    for rows in zip(*histories(results, experiment, variant).values(), strict=False):
         values = [accuracy for _, accuracy in rows if 0 <= accuracy <= 1]
         if values and rows[0][0] > 0:
-            points.append((rows[0][0], statistics.share(values)))
+            epochs.append((rows[0][0], values))
+    points = [(seen, statistics.share(values)) for seen, values in evenly(epochs)]
     return points if len(points) > 1 else []
 
 

@@ -192,10 +192,13 @@ def _gaps(results: Results, experiment: Experiment, a: Variant, b: Variant) -> I
     seeds = sorted(seed for seed in of_a.keys() & of_b.keys() if of_a[seed] and of_b[seed])
     if not seeds:
         return
-    for rows in evenly(list(zip(*(zip(of_a[seed], of_b[seed], strict=False) for seed in seeds), strict=False))):
+    epochs = []
+    for rows in zip(*(zip(of_a[seed], of_b[seed], strict=False) for seed in seeds), strict=False):
         differences = [p - q for (_, p), (_, q) in rows if 0 <= p <= 1 and 0 <= q <= 1]
         if differences and rows[0][0][0] > 0:
-            yield "test_accuracy", rows[0][0][0], statistics.difference(np.round(differences, 12))
+            epochs.append((rows[0][0][0], differences))
+    for seen, differences in evenly(epochs):
+        yield "test_accuracy", seen, statistics.difference(np.round(differences, 12))
     end = of_a[seeds[0]][-1][0]
     for test in ("averaged_accuracy", "deterministic_accuracy"):
         (tested_a, _), (tested_b, _) = (scores(results, experiment, v, "end", test) for v in (a, b))
