@@ -17,7 +17,9 @@ import record_factory as factory
 
 from fracpool import report
 from fracpool.findings import agreement, statistics
-from fracpool.findings.agreement import AGREE, APART, NOT_TOLD
+from fracpool.findings.compared_findings import OTHER_DATA, OTHER_RULE
+from fracpool.findings.compared_line import AGREE, APART, NOT_TOLD
+from fracpool.findings.other_budgets import OTHER_BUDGET
 from fracpool.report.comparison import COLUMNS, _tidy, write
 
 MAX, FMP, DEEP = factory.config("max"), factory.config("fmp"), factory.config("fmp", conv_layers=3)
@@ -255,7 +257,7 @@ def test_the_same_network_on_another_budget_stands_beside_and_is_marked(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("changes", "other"), [({"epochs": 4}, agreement.OTHER_BUDGET), ({"dataset": "mnist"}, agreement.OTHER_DATA)]
+    ("changes", "other"), [({"epochs": 4}, OTHER_BUDGET), ({"dataset": "mnist"}, OTHER_DATA)]
 )
 def test_a_finding_on_other_data_or_budget_is_marked_and_not_held_against(
     tmp_path: Path, changes: dict[str, Any], other: str
@@ -273,5 +275,5 @@ def test_a_finding_with_another_rule_is_marked(tmp_path: Path) -> None:
     for path in (pair[1] / "sweeps").iterdir():
         path.write_text(path.read_text().replace('"margin": 0.05', '"margin": 0.06'))
     (finding,) = agreement.compare(pair).findings
-    assert finding.verdict == agreement.OTHER_RULE
+    assert finding.verdict == OTHER_RULE
     assert finding.parts[0].verdict == AGREE  # the difference itself is the same thing

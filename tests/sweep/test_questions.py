@@ -134,6 +134,13 @@ def test_what_the_command_line_takes_away_is_told_and_not_refused(planned, narro
     assert "not judged: experiment.findings.Q1.parts[0]" in result.out
 
 
+def test_many_parts_that_are_taken_away_are_told_in_few_lines(planned):
+    (part,) = finding()["Q1"]["parts"]
+    result = planned({"Q1": {"claim": "c", "parts": [part] * 9}}, "pool=max")
+    assert result.out.count("not judged: ") == 5
+    assert "… and 4 more" in result.out
+
+
 def test_a_network_that_cannot_be_built_is_no_fault_of_the_finding(planned):
     five = {"model.conv_layers": 5}  # of max pooling, which do not fit 28×28
     deep = finding(a={"pool.kind": "fmp", **five}, b={"pool.kind": "max", **five})

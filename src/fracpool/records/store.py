@@ -19,9 +19,6 @@ Nothing here needs TensorFlow, and nothing is ever pickled.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -31,10 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from fracpool.records.file_bytes import compressed, history_csv, json_bytes
 from fracpool.records.files import StorageError, list_inside, refuse_links, write_durably, write_inside
 from fracpool.records.packed import PACKED_FILE, PackedError, PackedRuns, read_packed
 from fracpool.records.record import (
-    HISTORY_COLUMNS,
     HISTORY_FILE,
     LABELS_DIGEST,
     MINUS_LABELS,
@@ -154,11 +151,11 @@ class Store:
             new.mkdir(parents=True)
             files = {}
             if history:
-                files[HISTORY_FILE] = write_durably(new / HISTORY_FILE, _history_csv(history))
+                files[HISTORY_FILE] = write_durably(new / HISTORY_FILE, history_csv(history))
             if predictions is not None:
                 files[PREDICTIONS_FILE] = write_durably(new / PREDICTIONS_FILE, self._pack(predictions))
             whole = {"schema": RECORD_SCHEMA, **data, "files": files}
-            write_durably(new / RECORD_FILE, _json_bytes(whole))
+            write_durably(new / RECORD_FILE, json_bytes(whole))
             self.runs.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 os.rename(target, old)  # a failed run that was tried again: it goes whole, too
@@ -175,13 +172,13 @@ class Store:
         zero, and where the labels are: a tenth of the bytes."""
         labels = predictions["labels"]
         if any(array.dtype != labels.dtype for array in predictions.values()):
-            return _packed(predictions)
+            return compressed(predictions)
         name = digest_of(labels)
         target = self.labels / f"{name}.npz"
         if target.is_symlink() or not target.is_file():
-            write_inside(self.root, target, _packed({"labels": labels}))
+            write_inside(self.root, target, compressed({"labels": labels}))
         apart = {name + MINUS_LABELS: array - labels for name, array in predictions.items() if name != "labels"}
-        return _packed({**apart, LABELS_DIGEST: np.array(name)})
+        return compressed({**apart, LABELS_DIGEST: np.array(name)})
 
     def forget_unfinished(self, run_id: str) -> None:
         """Throws away what a run needed until its record was there."""
@@ -238,7 +235,7 @@ class Store:
         """Writes `sweeps/<experiment>.json`, replacing the file in one step."""
         target = self.sweeps / f"{experiment}.json"
         try:
-            write_inside(self.root, target, _json_bytes({"schema": RECORD_SCHEMA, **sweep}))
+            write_inside(self.root, target, json_bytes({"schema": RECORD_SCHEMA, **sweep}))
         except OSError as error:
             raise StorageError.about(target, error) from error
 
@@ -272,34 +269,3 @@ def _read_sweep(root: Path, path: Path) -> dict[str, Any]:
         if not isinstance(runs, list) or not all(isinstance(run, str) for run in runs):
             raise RecordError(f"{path}: {name} is no list of run ids; run the sweep again")
     return sweep
-
-
-def _history_csv(history: Sequence[Mapping[str, float]]) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HISTORY_COLUMNS)
-    for row in history:
-        writer.writerow([_plain(row[name]) for name in HISTORY_COLUMNS])
-    return out.getvalue().encode()
-
-
-def _plain(value: float) -> str:
-    """A number as it should stand in a CSV: nothing for NaN and infinity, no trailing .0 for counts."""
-    number = float(value)
-    if not np.isfinite(number):
-        return ""
-    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
-
-
-def _json_bytes(value: Mapping[str, Any]) -> bytes:
-    """A line for each field: three quarters of the size that a line for each value takes."""
-    fields = (
-        f"{json.dumps(name)}: {json.dumps(value[name], sort_keys=True, allow_nan=False)}" for name in sorted(value)
-    )
-    return ("{\n" + ",\n".join(fields) + "\n}\n").encode()
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    out = io.BytesIO()
-    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
-    return out.getvalue()

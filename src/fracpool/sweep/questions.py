@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from fracpool.records.plain_text import cut
 from fracpool.settings import identity, unmet_findings
 from fracpool.settings.names import flatten
 from fracpool.settings.refusal import SettingsError
 from fracpool.sweep.grid import Plan
+
+MOST_UNJUDGED = 5  # parts of findings that are told one by one
 
 
 def remarks(whole: Plan, given: list[str], has_grid: bool) -> list[str]:
@@ -25,11 +28,12 @@ def remarks(whole: Plan, given: list[str], has_grid: bool) -> list[str]:
     runs = {identity.variant_id(point.run.settings): point.run.settings for point in whole.points}
     networks = [flatten(identity.config(settings)) for settings in runs.values()]
     impossible = [flatten(identity.config(one.settings)) for one in whole.impossible]
+    unjudged = []
     for missing in unmet_findings.unmet(whole.settings.experiment.findings, networks, impossible):
         if not _is_of(missing.about, [override.key_or_group for override in changed]):
             raise SettingsError(missing.line)
-        lines.append(f"not judged: {missing.line}")
-    return lines
+        unjudged.append(f"not judged: {missing.line}")
+    return [*lines, *cut(unjudged, MOST_UNJUDGED)]
 
 
 def _is_of(settings: Iterable[str], changed: list[str]) -> bool:
