@@ -256,9 +256,7 @@ def test_the_same_network_on_another_budget_stands_beside_and_is_marked(tmp_path
     assert beside["difference"].isna().all()
 
 
-@pytest.mark.parametrize(
-    ("changes", "other"), [({"epochs": 4}, OTHER_BUDGET), ({"dataset": "mnist"}, OTHER_DATA)]
-)
+@pytest.mark.parametrize(("changes", "other"), [({"epochs": 4}, OTHER_BUDGET), ({"dataset": "mnist"}, OTHER_DATA)])
 def test_a_finding_on_other_data_or_budget_is_marked_and_not_held_against(
     tmp_path: Path, changes: dict[str, Any], other: str
 ) -> None:

@@ -52,6 +52,21 @@ def test_a_part_that_is_marked_is_what_the_page_is_about(tmp_path: Path) -> None
     assert "FMP above max" in page  # it stands in its place below
 
 
+def test_chapters_are_those_that_experiments_name_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    finding = {"claim": "c", "source": "s", "comparison": "c", "parts": [BETTER]}
+    named = {"a": "10 Means", "b": "2. Maxima", "c": "10 Means", "d": "", "e": "3-layer networks"}
+    for number, (name, chapter) in enumerate(named.items()):
+        configs = [factory.config(kind) for kind in ("max", "average")]
+        factory.sweep(tmp_path, name, configs, range(4), truth, {f"Q{number}": finding}, chapter=chapter)
+    make_report(tmp_path)
+    findings = (tmp_path / "report.md").read_text().partition("\n## Findings\n")[2].partition("\n## ")[0]
+    titles = [line.split(":")[0] for line in findings.splitlines() if line.startswith("###")]
+    assert titles == [
+        "### Maxima", "#### Q1", "### 3-layer networks", "#### Q4", "### Means", "#### Q0", "#### Q2",
+        "### More findings", "#### Q3",
+    ]  # fmt: skip
+
+
 def test_without_a_mark_a_comparison_of_fmp_and_max_pooling_is_the_studys(tmp_path: Path) -> None:
     swept(tmp_path, ("max", "average", "fmp"), BETTER, {**BETTER, "a": FMP, "title": "FMP above max"})
     assert make_report(tmp_path).answer.startswith("Yes: put in its place, FMP beats 2×2 max pooling")

@@ -103,6 +103,7 @@ class TrainerSettings:
 class ExperimentSettings:
     name: str = ""
     title: str = ""
+    chapter: str = ""  # of the report that tells it; chapters are in order of the number in front, which is not shown
     question: str = ""
     findings: dict[str, Any] = field(default_factory=dict)
     leave_out: list[Any] = field(default_factory=list)  # points of the grid: [{pool.kind: fmp, model.pools: 3}, …]

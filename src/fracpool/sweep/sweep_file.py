@@ -42,6 +42,7 @@ def write_sweep(whole: Plan, source: Path | None) -> None:
     sweep = {
         "experiment": experiment.name,
         "title": experiment.title if name == experiment.name else f"{title}, on {', '.join(_datasets_of(whole))}",
+        "chapter": experiment.chapter,
         "question": experiment.question,
         "findings": experiment.findings,
         "rules": rule_history.extended(before, experiment.findings, now(), known),

@@ -33,6 +33,7 @@ class Experiment:
     commit: str = ""
     rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     source: Source | None = None
+    chapter: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def experiment_of(name: str, sweep: Mapping[str, Any]) -> Experiment:
             name=text(name),
             title=text(sweep.get("title") or name),
             question=text(sweep.get("question") or "", 600),
+            chapter=text(sweep.get("chapter") or ""),
             variants=tuple(
                 Variant(id_, shown, config, geometry)
                 for (id_, _, config, geometry), shown in zip(labelled, names, strict=True)
