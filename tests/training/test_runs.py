@@ -198,6 +198,7 @@ def test_distorted_images_are_seeded_go_on_bit_for_bit_and_end_before_plain_epoc
     assert "distorted images" in whole.data["label"]
 
 
+@pytest.mark.slow
 def test_only_the_epochs_that_test_every_names_and_the_last_end_with_a_test(tmp_path):
     def made(folder: str, test_every: int) -> Settings:
         chosen = settings(tmp_path / folder)
