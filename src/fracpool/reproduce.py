@@ -26,8 +26,8 @@ from fracpool.settings import config_files
 from fracpool.settings.config_files import quoted
 from fracpool.settings.refusal import SettingsError, nearest
 from fracpool.sweep import forecast, sweep
-from fracpool.sweep.grid import Plan
-from fracpool.sweep.planned_run import PlannedRun, other_backend
+from fracpool.sweep.grid import Plan, Point, by_backend
+from fracpool.sweep.planned_run import PlannedRun
 from fracpool.sweep.sweep_file import NO_REPORT
 
 
@@ -77,22 +77,25 @@ class _Ended(Exception):
 
 def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> set[str]:
     """Says, before hours of work, how many runs are left and about how long they take; nothing where all are done.
-    Returns the experiments that cannot go on here, since what they have left is another backend's."""
+    Returns the experiments that cannot go on here, since all that they have left is another backend's."""
     store = Store(options.results / (options.into or options.profile))
     if _all_done(profile, store):
         return set()
     plans = _plans(profile, options)
     points: dict[str, PlannedRun] = {}
     left = {}  # runs of each experiment, without those that an earlier one has, too
-    elsewhere = {}  # a line for each experiment
+    elsewhere: list[str] = []  # lines on what is another backend's
+    stuck: set[str] = set()
     for name, plan in plans.items():
-        pending, backend = _pending(plan), other_backend(plan.settings)
-        if pending and backend:
+        here, others = by_backend(_pending(plan))
+        for backend, runs in others.items():
             command = environment.command([*_sweep(name, options, profile[name]), *options.override], backend)
-            elsewhere[name] = f"{count(len(pending), 'run')}: {command}"
+            elsewhere.append(f"{count(len(runs), 'run')}: {command}")
+        if others and not here:
+            stuck.add(name)
             continue
         known_before = len(points)
-        points |= {run.key: run for run in pending}
+        points |= {point.run.key: point.run for point in here}
         left[name] = len(points) - known_before
     trainings = [run for run in points.values() if run.settings.task == "train"]
     time = forecast.estimate(trainings, forecast.measured(store.read().records), threads=1)
@@ -102,8 +105,8 @@ def _announce(profile: dict[str, list[str]], options: argparse.Namespace) -> set
         print("left: " + ", ".join(f"{name} {runs:,}" for name, runs in left.items() if runs))
     if elsewhere:
         print("left to another backend, best on a GPU (docs/scaling.md):")
-        print("\n".join(f"  {line}" for line in elsewhere.values()))
-    return set(elsewhere)
+        print("\n".join(f"  {line}" for line in elsewhere))
+    return stuck
 
 
 def _all_done(profile: dict[str, list[str]], store: Store) -> bool:
@@ -129,10 +132,10 @@ def _plans(profile: dict[str, list[str]], options: argparse.Namespace) -> dict[s
     return dict(zip(profile, plans, strict=True))
 
 
-def _pending(plan: Plan) -> list[PlannedRun]:
-    """Its runs that are left; none where data are missing and a sweep just notes that."""
+def _pending(plan: Plan) -> list[Point]:
+    """What is left of it; none where data are missing and a sweep just notes that."""
     noted = plan.missing_data and plan.settings.missing_data != "error"
-    return [] if noted else [point.run for point in plan.pending()]
+    return [] if noted else plan.pending()
 
 
 def _parser() -> argparse.ArgumentParser:

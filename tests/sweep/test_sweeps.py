@@ -1,6 +1,7 @@
 """Sweeps through Hydra: planned whole, collapsed, skipped, shared between experiments."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -63,6 +64,27 @@ def test_a_plan_runs_nothing(train, folder):
     assert "2 conv, FMP 1.47 random: seed 0,1,2,3" in result.out
     assert "12 runs to do: no estimate of time" in result.out
     assert list(folder.iterdir()) == []
+
+
+def test_runs_of_another_backend_are_left_to_it_and_the_rest_goes_on(train, folder):
+    both = ["-m", *TINY, "pool=max", "backend=jax,tensorflow"]
+    left = "  1 run left to another backend: KERAS_BACKEND=jax python -m fracpool.train " + shlex.join(both)
+    planned = train(*both, "plan=true")
+    assert planned.code == 0
+    assert left in planned.out.splitlines()
+    assert "  1 run to do: " in planned.out
+    result = train(*both)
+    assert result.code == 0
+    assert left in result.out.splitlines()
+    assert (
+        result.out.splitlines()[0] == "sweep: 2 runs of 2 variants, 0 skipped because their records are there, 1 to do"
+    )
+    assert "1 done, 0 skipped, 0 diverged, 0 failed" in result.out
+    (record,) = Store(folder / "results" / "mine").read().records
+    assert "backend" not in record.data["config"]  # TensorFlow's
+    again = train(*both)
+    assert again.code == 2
+    assert again.err.startswith("backend=jax: Keras runs on tensorflow here; ")
 
 
 def test_the_sweep_of_the_issue_plans_as_written(train):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from operator import attrgetter
@@ -24,7 +24,7 @@ from fracpool.settings.names import distinct_names, flatten, label
 from fracpool.settings.refusal import ImpossibleNetwork, SettingsError, nearest
 from fracpool.settings.schema import ExperimentSettings, Settings
 from fracpool.sweep import interpolations
-from fracpool.sweep.planned_run import PlannedRun, plan, refuse_others
+from fracpool.sweep.planned_run import PlannedRun, other_backend, plan, refuse_others
 
 MOST_POINTS = 100_000
 # Where records go and what is done about them: no part of what a run is.
@@ -68,6 +68,16 @@ class Plan:
 
     def pending(self) -> list[Point]:
         return [point for point in self.points if point.run.finished() is None]
+
+
+def by_backend(pending: Iterable[Point]) -> tuple[list[Point], dict[str, list[Point]]]:
+    """Those that this process can compute; and by backend those that are another one's."""
+    here: list[Point] = []
+    elsewhere: dict[str, list[Point]] = {}
+    for point in pending:
+        backend = other_backend(point.run.settings)
+        (elsewhere.setdefault(backend, []) if backend else here).append(point)
+    return here, elsewhere
 
 
 def grid(arguments: list[str], loader: Any) -> list[list[Override]]:

@@ -7,7 +7,7 @@ says why, and finds the runs that have their record. Any Hydra launcher then car
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ from fracpool.records.record import Record
 from fracpool.settings import datasets, identity
 from fracpool.settings.architecture import Network
 from fracpool.sweep import config_sources, forecast, questions, sweep_file
-from fracpool.sweep.grid import Composer, Plan, Point, grid, one_per_dataset, plan_all
+from fracpool.sweep.grid import Composer, Plan, Point, by_backend, grid, one_per_dataset, plan_all
 from fracpool.sweep.launch import carry_out
 from fracpool.sweep.outcome import Outcome, SweepFailed
 from fracpool.sweep.planned_run import plan, prepare_folder, refuse_other_backend
@@ -59,15 +59,17 @@ def sweep(config: DictConfig, loader: Any, launcher: Any, arguments: list[str]) 
         whole = replace(whole, points=[replace(p, run=plan(p.run.settings)) for p in whole.points], missing_data=None)
     records = [point.run.finished() for point in whole.points]
     pending = [] if whole.missing_data else [p for p, record in zip(whole.points, records, strict=True) if not record]
-    if pending:
-        refuse_other_backend(whole.settings)
+    pending, elsewhere = by_backend(pending)
+    if elsewhere and not pending:
+        refuse_other_backend(next(iter(elsewhere.values()))[0].run.settings)
     config.hydra.sweep.dir = str(whole.store.root)  # where launchers and the report look, as it was planned
     prepare_folder(whole.store)
     tracking.prepare(whole.settings, whole.store.root)
     write_sweep(whole, config_sources.experiment_file(config))
     _say_before(whole, pending, [record for record in records if record])
+    _say_elsewhere(elsewhere)
     outcomes = carry_out(launcher, config, pending)
-    _say_after(whole, outcomes)
+    _say_after(whole, outcomes, sum(map(len, elsewhere.values())))
     return outcomes
 
 
@@ -78,7 +80,7 @@ def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> Non
         return
     print(
         f"{shown_name(whole.settings)}: {count(runs, 'run')} of {count(variants, 'variant')}, "
-        f"{runs - len(pending)} skipped because their records are there, {len(pending)} to do"
+        f"{len(skipped)} skipped because their records are there, {len(pending)} to do"
     )
     here = maker()
     others = [other for other in map(maker_of, skipped) if other != here]
@@ -86,6 +88,11 @@ def _say_before(whole: Plan, pending: list[Point], skipped: list[Record]) -> Non
         told = sorted({f"{name} {value}" for other in others for name, value in other.items() - here.items()})
         print(f"  {count(len(others), 'record')} made by another version: {', '.join(told)}; retry=all runs them again")
     _say_what_is_odd(whole)
+
+
+def _say_elsewhere(elsewhere: Mapping[str, Sequence[Point]]) -> None:
+    for backend, points in elsewhere.items():
+        print(f"  {count(len(points), 'run')} left to another backend: {sweep_file.command(backend)}")
 
 
 def _say_what_is_odd(whole: Plan) -> None:
@@ -98,12 +105,12 @@ def _say_what_is_odd(whole: Plan) -> None:
         print(f"  {line}")
 
 
-def _say_after(whole: Plan, outcomes: list[Outcome]) -> None:
+def _say_after(whole: Plan, outcomes: list[Outcome], elsewhere: int) -> None:
     if not outcomes:
         return
     ran = [outcome for outcome in outcomes if not outcome.skipped]
     done = {status: [o for o in ran if o.status == status] for status in ("completed", "diverged", "failed")}
-    skipped = len(whole.points) - len(ran)
+    skipped = len(whole.points) - len(ran) - elsewhere
     summary = f"{shown_name(whole.settings)}: {len(done['completed'])} done, {skipped} skipped, "
     summary += f"{len(done['diverged'])} diverged, {len(done['failed'])} failed"
     print(summary)
@@ -135,6 +142,8 @@ def _print_plan(whole: Plan) -> None:
     if whole.missing_data:
         print(f"  data missing: {whole.missing_data}")
         return
-    pending = [point.run for point in whole.pending()]
+    here, elsewhere = by_backend(whole.pending())
+    _say_elsewhere(elsewhere)
+    pending = [point.run for point in here]
     for line in forecast.lines(pending, whole.store.read().records):
         print(f"  {count(len(pending), 'run')} to do: {line}")

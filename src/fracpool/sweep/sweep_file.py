@@ -48,7 +48,7 @@ def write_sweep(whole: Plan, source: Path | None) -> None:
         "rules": rule_history.extended(before, experiment.findings, now(), known),
         "source": _source(source),
         "written": now(),
-        "command": _command(whole.settings.backend),
+        "command": command(whole.settings.backend),
         "commit": environment.commit(),
         "variants": variants(whole),
         "runs": runs,
@@ -126,10 +126,10 @@ def variants(whole: Plan) -> list[dict[str, Any]]:
     return list(described.values())
 
 
-def _command(backend: str | None) -> str:
+def command(backend: str | None) -> str:
     """As it was typed, without what follows from the machine: a folder in the working directory is relative to it."""
     here = f"{os.getcwd()}/"
-    words = [word.replace(here, "") for word in sys.argv[1:] if word != NO_REPORT]
+    words = [word.replace(here, "") for word in sys.argv[1:] if word not in (NO_REPORT, "plan=true")]
     return environment.command([without_folders(word) for word in words], backend)
 
 
