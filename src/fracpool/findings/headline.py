@@ -134,11 +134,13 @@ def _other_forms(tracks: Sequence[Track], best: Sequence[Track]) -> list[str]:
 
 
 def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
-    tracks = _fair(tracks)
+    """The lead is about what was trained as the most accurate network was; the others follow."""
+    fair = _fair(tracks)
+    most = max(fair, key=lambda track: track.last.base)
+    tracks = [track for track in fair if track.last.budget == most.last.budget]
     few = all(track.last.gap.n < MIN_SEEDS for track in tracks)
     forms = " or ".join(dict.fromkeys(track.last.form for track in tracks))
     outcomes = {track.last.outcome for track in tracks}
-    most = max(tracks, key=lambda track: track.last.base)
     if outcomes == {AHEAD}:
         how = "is ahead"
     elif outcomes == {BEHIND}:
@@ -149,11 +151,11 @@ def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
         how = "is ahead in some tests and not in others"
     lead = (
         f"In a network that max pooling takes to {100 * most.last.base:.1f} % on {name_of(data)}, FMP {how} "
-        f"after {_same(t.last.budget for t in tracks) or 'its budget'} "
+        f"after {most.last.budget} "
         f"({_sizes(t.last for t in tracks if t.pair == most.pair)}, tested in {forms})."
     )
     lead = _too_few(data, tracks) if few else lead
-    return Clause(lead, tuple(_networks(tracks)))
+    return Clause(lead, tuple(_networks(fair)))
 
 
 def _networks(tracks: Sequence[Track]) -> list[str]:

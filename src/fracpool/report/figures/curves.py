@@ -37,7 +37,9 @@ def budget_figure(results: Results, experiment: Experiment) -> Figure | None:
         "Test accuracy (one pass) as training goes on, a panel for each network; both axes are logarithmic, in images "
         f"and in the error. Bands: {style.interval_words()}; n = {drawn.seeds}.{drawn.left_out}"
     )
-    alt = "Accuracy against training budget. " + drawn.words("after the first epoch", "at the end")
+    each = all(variant.settings.get("budget.test_every", 1) == 1 for variant in drawn.variants)
+    first = "after the first epoch" if each else "at the first test"
+    alt = "Accuracy against training budget. " + drawn.words(first, "at the end")
     return style.finish(canvas, f"{style.file_name(experiment)}-budget", "Accuracy against budget", caption, alt)
 
 
