@@ -113,6 +113,7 @@ TABLE: tuple[Comparison, ...] = (
     ("budget_cifar10", LONG, PSEUDO, THREE, "views_accuracy"),
     ("budget_cifar10", LONG, PSEUDO, {"conv_layers": 6}, "views_accuracy"),
     ("airbench_swap", {}, OF_A_BATCH, {}, "views_accuracy"),
+    ("few_images_cifar10", FEW, {}, {}, "views_accuracy"),
 )
 IN_THE_TEXT: tuple[Comparison, ...] = (
     ("mnist_steps", {"train_examples": 4000}, {**RANDOM, **THREE}, TWO, "test_accuracy"),
@@ -124,6 +125,7 @@ IN_THE_TEXT: tuple[Comparison, ...] = (
     ("airbench_swap", {}, OF_A_BATCH, {}, "even_accuracy"),
     ("airbench_swap_full", {}, OF_A_BATCH, {}, "views_accuracy"),
     ("airbench_swap_full", {}, OF_A_BATCH, {}, "even_accuracy"),
+    ("few_images_cifar10", {"train_examples": 10_000, "budget.test_every": "10"}, {}, {}, "views_accuracy"),
 )
 
 
