@@ -105,8 +105,9 @@ def test_every_run_is_found(page: Any, quick: Path) -> None:
 
 
 def test_a_link_of_a_table_leads_to_its_runs_and_the_contents_stay_in_view(page: Any) -> None:
-    page.locator(".experiment summary").first.press("Enter")
-    link = page.locator(".experiment th a").first
+    experiment = page.locator(".experiment:has(th a)").first
+    experiment.locator("summary").first.press("Enter")
+    link = experiment.locator("th a").first
     name = link.inner_text()
     link.click()
     target = page.locator(":target")

@@ -66,6 +66,7 @@ def test_a_plan_runs_nothing(train, folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_runs_of_another_backend_are_left_to_it_and_the_rest_goes_on(train, folder):
     both = ["-m", *TINY, "pool=max", "backend=jax,tensorflow"]
     left = "  1 run left to another backend: KERAS_BACKEND=jax python -m fracpool.train " + shlex.join(both)
