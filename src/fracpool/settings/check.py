@@ -196,6 +196,11 @@ def test_passes(settings: Settings) -> tuple[int, int]:
     return (settings.repeats, settings.test_shift) if settings.test_shift else (1, 0)
 
 
+def is_tested(epoch: int, epochs: int, test_every: int) -> bool:
+    """Whether an epoch of a training, counted from 1, ends with a test; the last one always does."""
+    return epoch % test_every == 0 or epoch == epochs
+
+
 def test_views(settings: Settings) -> int:
     """How many passes over views and moves of the images are tested, with drawn and with even regions."""
     once = {None: 0, "flip": 2, "flip_shift": 6}[settings.views] + 4 * settings.consistency_shift

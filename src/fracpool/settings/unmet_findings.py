@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fracpool.records.plain_text import count, text
+from fracpool.settings.check import is_tested
 from fracpool.settings.findings_schema import ONE, SOME, SOME_OR_ALL, keys_of, times
 from fracpool.settings.names import flatten
 from fracpool.settings.refusal import nearest, nearest_setting
@@ -73,7 +74,7 @@ class _Sweep:
             line = f"{name}: must be at most budget.epochs={fewest}, with which its networks are trained"
             yield Unmet(line, frozenset({"budget.epochs"}))
         for epochs, between in known:
-            if int(at) % between and at != epochs:
+            if not is_tested(int(at), epochs, between):
                 line = f"{name}: must be a multiple of budget.test_every={between}, after which its networks are tested"
                 yield Unmet(line, frozenset({"budget.test_every", "budget.epochs"}))
                 return

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from fracpool.records.store import Store
+from fracpool.settings.check import is_tested
 from fracpool.settings.schema import Settings
 from fracpool.training import checkpoint, tracking
 from fracpool.training.measures import score
@@ -98,7 +99,7 @@ class EpochWatch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.epoch_ended(epoch, time.perf_counter() - self.began, logs["loss"], logs["accuracy"])
         row = self.history[-1]
-        if self._is_tested(row["epoch"]):  # for callbacks that come after
+        if self._ends_with_a_test(epoch + 1):  # for callbacks that come after
             logs |= {"val_loss": row["test_loss"], "val_accuracy": row["test_accuracy"]}
 
     def epoch_ended(self, epoch: int, seconds: float, loss: float, accuracy: float) -> None:
@@ -117,13 +118,13 @@ class EpochWatch(keras.callbacks.Callback):
         self.history.append(row)
         if not np.isfinite(row["train_loss"]):
             raise Diverged(f"the training loss was {row['train_loss']} in epoch {done}")
-        if self._is_tested(done):
+        if self._ends_with_a_test(done):
             row["test_loss"], row["test_accuracy"] = self._test(done)
         self.save()
         self.reporter.epoch_done(row)
 
-    def _is_tested(self, done: float) -> bool:
-        return done % self.budget.test_every == 0 or done == self.budget.epochs
+    def _ends_with_a_test(self, done: int) -> bool:
+        return is_tested(done, self.budget.epochs, self.budget.test_every)
 
     def _test(self, done: int) -> tuple[float, float]:
         """Loss and accuracy of one test pass after so many epochs."""
