@@ -72,7 +72,7 @@ def test_an_address_where_no_ray_is_is_refused_at_once(address):
 
 # Slurm
 
-LONGER = [*TINY, "budget.epochs=120", "budget.train_examples=1000", "pool=max,fmp", "seed=0,1", "threads=1"]
+LONGER = [*TINY, "budget.epochs=60", "budget.train_examples=1000", "pool=max,fmp", "seed=0,1", "threads=1"]
 
 
 def _sweep(folder: Path, *arguments: str, **options) -> subprocess.Popen[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import math
 from dataclasses import fields
-from functools import lru_cache
 from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -67,17 +66,18 @@ def from_config(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
 
 def unchecked(config: DictConfig, sweep: bool) -> tuple[Settings, list[str]]:
     """The same, of values that have their types but may be out of their range."""
-    known = [f.name for f in fields(Settings)]
-    plain = config if set(config) <= set(known) else OmegaConf.masked_copy(config, known)
-    typed = OmegaConf.merge(_types(), plain)
-    settings = cast(Settings, OmegaConf.to_object(typed))
+    settings = cast(Settings, OmegaConf.to_object(typed(config)))
     return settings, _drop_foreign_pool_fields(settings.pool, sweep)
 
 
-@lru_cache(maxsize=1)
-def _types() -> DictConfig:
-    """The fields of settings, each with its type and default; made once, as a sweep composes hundreds of points."""
-    return cast(DictConfig, OmegaConf.structured(Settings))
+def typed(config: DictConfig) -> DictConfig:
+    """The settings in a composed config, each held to its type from here on."""
+    known = {f.name for f in fields(Settings)}
+    if not set(config) <= known:
+        config = OmegaConf.masked_copy(config, list(known))
+    elif OmegaConf.get_type(config) is Settings:  # a sweep types what its points share, and not each of hundreds
+        return config
+    return cast(DictConfig, OmegaConf.merge(Settings, config))
 
 
 def _drop_foreign_pool_fields(pool: PoolSettings, sweep: bool) -> list[str]:

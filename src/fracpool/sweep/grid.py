@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fracpool.records.store import Store
 from fracpool.settings import datasets, findings_schema, identity, selectors
-from fracpool.settings.check import from_config, unchecked
+from fracpool.settings.check import from_config, typed, unchecked
 from fracpool.settings.config_files import override_value
 from fracpool.settings.names import distinct_names, flatten, label
 from fracpool.settings.refusal import ImpossibleNetwork, SettingsError, nearest
@@ -109,23 +109,23 @@ def grid(arguments: list[str], loader: Any) -> list[list[Override]]:
 
 class Composer:
     """Composes points. Hydra needs some 60 ms for each, so one composition serves all that choose the same
-    groups, and plain values are set on a copy of it, as Hydra itself does after composing. Findings, which are most
-    of a config, are kept apart and shared by all copies."""
+    groups, and plain values are set on a copy of it, as Hydra itself does after composing. What an experiment asks
+    and leaves out is most of a config: it is kept apart and shared by all copies."""
 
     def __init__(self, config: DictConfig, loader: Any) -> None:
         self.config, self.loader = config, loader
-        self.composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any] | None]] = {}
+        self.composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
         self.groups: dict[str, bool] = {}
 
-    def compose(self, overrides: Sequence[Override]) -> tuple[DictConfig, dict[str, Any] | None]:
-        """A point, and its experiment's findings unless they are in it."""
+    def compose(self, overrides: Sequence[Override]) -> tuple[DictConfig, dict[str, Any]]:
+        """A point, and by name what was kept apart from its experiment."""
         plain = [o for o in overrides if self._is_plain_value(o)]
         rest = tuple(str(o.input_line) for o in overrides if o not in plain)
         if rest not in self.composed:
             whole = self.loader.load_sweep_config(self.config, list(rest))
-            own = OmegaConf.masked_copy(whole, [name for name in whole if name != "hydra"])
-            self.composed[rest] = own, _take_findings(own)
-        shared, findings = self.composed[rest]
+            own = typed(whole)
+            self.composed[rest] = own, _take_apart(own)
+        shared, apart = self.composed[rest]
         config = deepcopy(shared)
         try:
             for override in plain:
@@ -133,7 +133,7 @@ class Composer:
         except OmegaConfBaseException:  # composing it whole gives the error as Hydra words it
             self.loader.load_sweep_config(self.config, [str(o.input_line) for o in overrides])
             raise
-        return config, findings
+        return config, apart
 
     def _is_plain_value(self, override: Override) -> bool:
         changes = not (override.is_add() or override.is_force_add() or override.is_delete())
@@ -148,16 +148,19 @@ class Composer:
         return self.groups[key]
 
 
-def _take_findings(config: DictConfig) -> dict[str, Any] | None:
-    """Takes an experiment's findings out of a config; None, and nothing is taken, where interpolations need them."""
+def _take_apart(config: DictConfig) -> dict[str, Any]:
+    """Takes an experiment's `findings` and `leave_out` out of a config; leaves those that interpolations need, or that
+    are of a wrong type, which is refused with the rest of the config."""
     plain = OmegaConf.to_container(config, resolve=False)
     experiment = plain.get("experiment") if isinstance(plain, dict) else None
-    findings = experiment.get("findings") if isinstance(experiment, dict) else None
-    plain_names = isinstance(findings, dict) and all(isinstance(id_, str) for id_ in findings)
-    if not plain_names or "${" in repr(findings) or "experiment.findings" in repr(plain):
-        return None
-    config.experiment.findings = {}
-    return findings
+    taken = {}
+    for name, kind in (("findings", dict), ("leave_out", list)):
+        value = experiment.get(name) if isinstance(experiment, dict) else None
+        wrong = not isinstance(value, kind) or not all(isinstance(item, str | dict) for item in value)
+        if not wrong and "${" not in repr(value) and f"experiment.{name}" not in repr(plain):
+            taken[name] = value
+            config.experiment[name] = kind()
+    return taken
 
 
 def plan_all(composer: Composer, grid: list[list[Override]]) -> Plan:
@@ -219,14 +222,13 @@ def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tu
         if isinstance(seed, int) and 0 <= seed < 2**31 and without_seed in known:
             yield replace(known[without_seed], seed=seed), overrides
             continue
-        config, findings = composer.compose(point)
+        config, apart = composer.compose(point)
         try:
             settings, _ = from_config(config, sweep=True)
-            if findings is not None:
-                findings_schema.check(findings)
-                settings.experiment.findings = findings
+            findings_schema.check(apart.get("findings", {}))
+            settings = _with_experiment(settings, apart)
         except SettingsError:
-            if _is_left_out(unchecked(config, sweep=True)[0]):
+            if _is_left_out(_with_experiment(unchecked(config, sweep=True)[0], apart)):
                 continue  # a point that cannot be is one that nobody wants
             raise
         refuse_others(settings)
@@ -234,6 +236,10 @@ def _all_settings(composer: Composer, grid: list[list[Override]]) -> Iterator[tu
         if not interpolated:
             known[without_seed] = settings
         yield settings, [*overrides, *interpolated]
+
+
+def _with_experiment(settings: Settings, values: dict[str, Any]) -> Settings:
+    return replace(settings, experiment=replace(settings.experiment, **values))
 
 
 def _require_one_sweep(settings: Settings, first: Settings) -> None:
