@@ -1,6 +1,7 @@
 """Sweeps through Hydra: planned whole, collapsed, skipped, shared between experiments."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -168,6 +169,8 @@ def test_two_workers_give_the_same_table_as_one(folder):
     serial, parallel = (Store(folder / name / "mine").read().records for name in ("results", "parallel"))
     assert [(r.run_id, r.data["metrics"]) for r in serial] == [(r.run_id, r.data["metrics"]) for r in parallel]
     assert {r.data["environment"]["threads"] for r in serial + parallel} == {1}
+    told = re.findall(r"([\d.]+) s(?= · |$)", done.stdout, re.MULTILINE)  # a run's whole time, with its tests
+    assert sorted(told) == sorted(f"{r.seconds:.1f}" for r in parallel)
 
 
 def test_data_that_go_missing_take_nothing_from_what_was_run(train, folder):

@@ -32,6 +32,7 @@ MAX_HISTORY_BYTES = 64 * 2**20
 MAX_PREDICTIONS_BYTES = 256 * 2**20  # packed and unpacked
 LIMITS = {HISTORY_FILE: MAX_HISTORY_BYTES, PREDICTIONS_FILE: MAX_PREDICTIONS_BYTES}
 MOST_SECONDS = 1e10
+PARTS_OF_THE_TIME = ("train_seconds", "epoch_test_seconds", "test_seconds", "overhead_seconds")
 MINUS_LABELS, LABELS_DIGEST = "_minus_labels", "labels_digest"
 
 
@@ -61,6 +62,12 @@ class Record:
         """What a run says that failed or diverged; "" where it says nothing."""
         error = self.data.get("error")
         return str(error.get("message", "") if isinstance(error, Mapping) else error or "")
+
+    @property
+    def seconds(self) -> float:
+        """What the run took in all: training, tests and the rest; 0 where it does not say."""
+        timings = self.data.get("timings") or {}
+        return sum(timings.get(part) or 0.0 for part in PARTS_OF_THE_TIME)
 
     def history(self) -> list[dict[str, float]]:
         """The learning curve: one dict per epoch with the keys HISTORY_COLUMNS (read once, to be left as it is)."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 LIKE = 4  # runs tell about each other whose networks and lengths differ by no more than this factor
 Kind = tuple[str, int, int]  # of a run: its pooling, multiply-accumulates of an image, images in all epochs
-PARTS = ("train_seconds", "epoch_test_seconds", "test_seconds", "overhead_seconds")
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,9 @@ def _measured(record: Record, processor: str) -> Measured | None:
     whole = all(isinstance(number, int) and number > 0 for number in counts)
     if not whole or (machine.get("cpu"), backend) != (processor, environment.backend()):
         return None
-    seconds = sum((data.get("timings") or {}).get(part) or 0.0 for part in PARTS)
     tests = passes + planned_run.tests_while_training(epochs, between)
     done = planned_run.work(macs, examples * epochs, tested * tests)
-    return Measured(str(pool), threads, macs, examples * epochs, done, seconds)
+    return Measured(str(pool), threads, macs, examples * epochs, done, record.seconds)
 
 
 @dataclass(frozen=True)

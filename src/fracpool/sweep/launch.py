@@ -148,8 +148,7 @@ def _following(pending: list[Point], reporter: progress.LiveReporter) -> Iterato
                 record = point.run.finished()
                 if record is not None:
                     waiting.remove(point)
-                    seconds = (record.data.get("timings") or {}).get("train_seconds") or 0.0
-                    reporter.run_ends(outcome_of(record, skipped=False, seconds=seconds), point.run.work)
+                    reporter.run_ends(outcome_of(record, skipped=False, seconds=record.seconds), point.run.work)
             if reporter.view is not None:
                 held = (point for point in waiting if not is_free(point.run.claim))
                 reporter.runs_go_on([_reached(point) for point in itertools.islice(held, MOST_SHOWN)])
