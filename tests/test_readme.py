@@ -122,6 +122,7 @@ IN_THE_TEXT: tuple[Comparison, ...] = (
     ("mnist_swap", {}, {**RANDOM, **THREE}, TWO, "test_accuracy"),
     ("mnist_swap", TWO, RANDOM, {}, "even_accuracy"),
     ("budget_mnist", LATE, PSEUDO, NARROW, "even_accuracy"),
+    ("budget_mnist", {**THREE, **LONG}, PSEUDO, NARROW, "even_accuracy"),
     ("few_images", {**FEW, **TWO}, PSEUDO, {}, "deterministic_consistency"),
     ("budget_cifar10", LONG, PSEUDO, {"conv_layers": 6}, "even_accuracy"),
     ("airbench_swap", {}, OF_A_BATCH, {}, "even_accuracy"),
