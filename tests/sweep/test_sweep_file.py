@@ -116,7 +116,6 @@ def test_a_strangers_sweep_file_has_no_file_elsewhere_read(folder, place):
 
 
 @pytest.mark.slow
-@pytest.mark.slow  # three sweeps with their reports
 def test_verdicts_are_kept_for_each_data_set(swept, folder):
     (folder / "stripes_of_mine.py").write_text(STRIPES)
     root = folder / "results" / "mine"
