@@ -44,8 +44,8 @@ def draw(
         order = ops.argsort(uniform((*leading, steps), seed), axis=-1)
         divisor = _divisor(steps)
         jumps = ops.cast(ops.cast(order, "int32") < total % divisor, "int32") + total // divisor
-        places = ops.pad(ops.cumsum(jumps, axis=-1), [[0, 0]] * len(leading) + [[1, 0]])
-        return _last_where_alone(places, total, steps)
+        first = ops.zeros((*leading, 1), dtype="int32")  # not `ops.pad`, which builds an operation at each call
+        return _last_where_alone(ops.concatenate([first, ops.cumsum(jumps, axis=-1)], axis=-1), total, steps)
     shifts = total if window else _shifts(total, steps)
     number = ops.cast(uniform((*leading, 1), seed) * ops.cast(shifts, "float32"), "int32")
     shift = ops.minimum(number, ops.maximum(shifts - 1, 0))
