@@ -113,9 +113,9 @@ def test_what_came_out_alike_after_one_budget_is_told_in_the_same_clause(tmp_pat
         assert f"after 10 epochs of 500 images, FMP is at {'+' if alike else '−'}3.0 [" in page(root)
 
 
-def test_the_lead_about_the_best_network_is_not_about_one_that_was_trained_on_less(tmp_path: Path) -> None:
-    """The other one, where FMP is ahead, has a sentence of its own."""
-    for depth, images, ends, gap in ((2, 500, 0.5, 0.03), (3, 4000, 0.9, -0.01)):
+def compared(root: Path, *networks: tuple[int, int, float, float]) -> None:
+    """For each (depth, images, accuracy of max pooling, gap) FMP and max pooling after 10 epochs of so many images."""
+    for depth, images, ends, gap in networks:
         pair = [factory.config(kind, conv_layers=depth, epochs=10) for kind in ("max", "fmp")]
         for config in pair:
             config["budget"]["train_examples"] = images
@@ -123,14 +123,28 @@ def test_the_lead_about_the_best_network_is_not_about_one_that_was_trained_on_le
         def truth(config: Any, rng: Any, ends: float = ends, gap: float = gap) -> dict[str, Any]:
             return {"accuracy": ends + (gap if config["pool"]["kind"] == "fmp" else 0) + 0.0001 * rng.normal()}
 
+        name = f"of{depth}x{images}"
         part = {"kind": "better", "a": FMP, "b": MAX, "margin": 0.002, "headline": True}
-        factory.sweep(tmp_path, f"of{images}", pair, range(5), truth, {f"W{images}": {"claim": "c", "parts": [part]}})
+        factory.sweep(root, name, pair, range(5), truth, {f"W{depth}-{images}": {"claim": "c", "parts": [part]}})
+
+
+def test_the_lead_about_the_best_network_is_not_about_one_that_was_trained_on_less(tmp_path: Path) -> None:
+    """The other one, where FMP is ahead, has a sentence of its own."""
+    compared(tmp_path, (2, 500, 0.5, 0.03), (3, 4000, 0.9, -0.01))
     lead = make_report(tmp_path).answer
     assert lead.startswith(
         "In a network that max pooling takes to 90.0 % on 5,000 MNIST digits, FMP is behind after 10 "
     )
     assert "10 epochs of 4,000 images (−1.0 points" in lead
     assert "after 10 epochs of 500 images, FMP is at +3.0 [" in page(tmp_path)
+
+
+def test_many_networks_after_one_budget_leave_room_for_those_after_another(tmp_path: Path) -> None:
+    compared(tmp_path, (2, 500, 0.5, 0.03), *((depth, 4000, 0.8 + depth / 50, -0.01) for depth in (1, 2, 3, 4)))
+    told = re.findall(
+        r"Where max pooling reaches (.*?) % on 5,000 MNIST digits after 10 epochs of (.*?) images", page(tmp_path)
+    )
+    assert told == [("88.0", "4,000"), ("86.0", "4,000"), ("50.0", "500")]
 
 
 def test_one_fmp_network_against_several_of_max_pooling_reads_plainly(tmp_path: Path) -> None:

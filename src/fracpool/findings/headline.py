@@ -159,11 +159,17 @@ def _at_end(data: str, tracks: Sequence[Track]) -> Clause:
 
 
 def _networks(tracks: Sequence[Track]) -> list[str]:
-    """What was seen in each network, the most accurate first; nothing where there is none."""
+    """What was seen in each network, the most accurate first; nothing where there is none.
+
+    Where they are too many, each length of training keeps its most accurate one before another has two.
+    """
     by_network: dict[tuple[str, ...], list[Track]] = {}
     for track in sorted(_fair(tracks), key=lambda track: -track.last.base):
         by_network.setdefault(track.pair, []).append(track)
-    return [_in_network(found) for found in by_network.values()][:MOST_TOLD]
+    in_order = list(by_network.values())
+    best = {found[0].last.budget: found for found in reversed(in_order)}
+    kept = sorted(in_order, key=lambda found: found is not best[found[0].last.budget])[:MOST_TOLD]
+    return [_in_network(found) for found in in_order if found in kept]
 
 
 def _in_network(tracks: Sequence[Track]) -> str:
