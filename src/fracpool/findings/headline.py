@@ -167,8 +167,8 @@ def _networks(tracks: Sequence[Track]) -> list[str]:
     for track in sorted(_fair(tracks), key=lambda track: -track.last.base):
         by_network.setdefault(track.pair, []).append(track)
     in_order = list(by_network.values())
-    best = {found[0].last.budget: found for found in reversed(in_order)}
-    kept = sorted(in_order, key=lambda found: found is not best[found[0].last.budget])[:MOST_TOLD]
+    best = list({found[0].last.budget: found for found in reversed(in_order)}.values())
+    kept = sorted(in_order, key=lambda found: found not in best)[:MOST_TOLD]
     return [_in_network(found) for found in in_order if found in kept]
 
 
